@@ -1,0 +1,74 @@
+"""The Gram law: what the draws' features tell about each other (docs/theory.md section 11, closed form).
+
+The angle law must assume that the off-axis parts of all draws line up. Real encoders scatter them over many
+directions; the second moments of the off-axis parts show how far.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from fs_runtime.certification.angle_law import AngleLaw
+from fs_runtime.certification.binomial import kl_upper_inverse
+from fs_runtime.certification.tails import TailBounds
+
+_HALF_PI = 0.5 * math.pi
+
+
+@dataclass(frozen=True)
+class GramLaw:
+    """Evidence of the bound ``gram``: tails, and moments of U = (f - <f, v> v) 1{psi <= cut}.
+
+    Guarantee: with probability at least 1 - alpha over the draws, for every shift s >= 0 at once, the smoothed feature
+    lies within ``angle(s)`` of the reference under any perturbation of l2 norm at most s sigma. Tails hold at alpha / 2,
+    the two moments at alpha / 4 each, without a union over directions (docs/theory.md section 11). The angle law holds
+    on the same event, so the smaller of both angles is reported.
+
+    Attributes:
+        tails: bounds at level alpha / 2.
+        cut: index of the threshold tau; draws beyond it enter through the tails alone.
+        largest_eigenvalue: of the sample mean of U U^T.
+        mean_norm: norm of the sample mean of U.
+        alpha: probability that the certificate fails.
+    """
+
+    tails: TailBounds
+    cut: int
+    largest_eigenvalue: float
+    mean_norm: float
+    alpha: float
+
+    @property
+    def rho(self) -> float:
+        """Bound of ||U||: sin(tau)."""
+        return math.sin(self.tails.thresholds[self.cut])
+
+    @cached_property
+    def second_moment(self) -> float:
+        """Upper confidence bound of lambda, the largest eigenvalue of E[U U^T]."""
+        square = self.rho**2
+        budget = math.log(4.0 / self.alpha) / self.tails.draws
+        return square * kl_upper_inverse(min(1.0, self.largest_eigenvalue / square), budget)
+
+    @cached_property
+    def mean(self) -> float:
+        """Upper confidence bound of beta = ||E U|| (Bernstein with the uncentred second moment)."""
+        budget = math.log(4.0 / self.alpha) / self.tails.draws
+        return self.mean_norm + math.sqrt(2.0 * self.second_moment * budget) + self.rho * budget / 3.0
+
+    def angle(self, shift: float) -> float:
+        """Certified angle in radians at ``shift`` = radius / sigma; pi where nothing is certified."""
+        return min(AngleLaw(self.tails).angle(shift), self._closed_form(shift))
+
+    def _closed_form(self, shift: float) -> float:
+        law = self.tails.under_shift(shift)
+        along = float(law.masses @ np.cos(law.knots))
+        if along <= 0.0:
+            return math.pi
+        beyond = law.knots > self.tails.thresholds[self.cut]
+        tail = float(law.masses[beyond] @ np.sin(np.minimum(law.knots[beyond], _HALF_PI)))
+        # Cauchy-Schwarz against the likelihood ratio, whose variance is exp(s^2) - 1.
+        bulk = self.mean + math.sqrt(self.second_moment * math.expm1(min(shift * shift, 700.0)))
+        return math.atan2(bulk + tail, along)
