@@ -22,9 +22,9 @@ class GramLaw:
     """Evidence of the bound ``gram``: tails, and moments of U = (f - <f, v> v) 1{psi <= cut}.
 
     Guarantee: with probability at least 1 - alpha over the draws, for every shift s >= 0 at once, the smoothed feature
-    lies within ``angle(s)`` of the reference under any perturbation of l2 norm at most s sigma. Tails hold at alpha / 2,
-    the two moments at alpha / 4 each, without a union over directions (docs/theory.md section 11). The angle law holds
-    on the same event, so the smaller of both angles is reported.
+    lies within ``angle(s)`` of the reference under any perturbation of l2 norm at most s sigma. Tails hold at
+    alpha / 2, the two moments at alpha / 4 each, without a union over directions (docs/theory.md section 11). The angle
+    law holds on the same event, so the smaller of both angles is reported.
 
     Attributes:
         tails: bounds at level alpha / 2.

@@ -12,8 +12,9 @@ from fs_runtime.certification.normal import Floats
 class RobustnessScore:
     """S = E[(1 + cos(f(x + eps), v)) / 2] in [0, 1], estimated from the certifying draws.
 
-    Guarantee: with probability at least 1 - alpha, ``lower <= S <= upper`` (empirical Bernstein, Maurer and Pontil 2009,
-    theorem 4, each side at alpha / 2). The interval is its own statement: it does not hold jointly with the angles.
+    Guarantee: with probability at least 1 - alpha, ``lower <= S <= upper`` (empirical Bernstein, Maurer and Pontil
+    2009, theorem 4, each side at alpha / 2). The interval is its own statement: it does not hold jointly with the
+    angles.
 
     Attributes:
         estimate: the sample mean.
