@@ -11,6 +11,7 @@ from fs_runtime.certification.estimate import (
     FixedDrawsEstimator,
     certify_cosines,
     certify_features,
+    check_draws,
     smallest_draws,
 )
 from fs_runtime.certification.fcsb import Fcsb
@@ -33,6 +34,7 @@ __all__ = [
     "TooFewDrawsError",
     "certify_cosines",
     "certify_features",
+    "check_draws",
     "reference_of",
     "smallest_draws",
 ]

@@ -90,6 +90,22 @@ def smallest_draws(alpha: float, bound: Bound) -> int:
     return math.floor(math.log(THRESHOLDS / level) / math.log(2.0)) + 1
 
 
+def check_draws(draws: int, alpha: float, bound: Bound) -> None:
+    """Refuse, before any draw is made, what cannot succeed.
+
+    Raises:
+        CertificationError: unknown bound, or alpha outside (0, 1).
+        TooFewDrawsError: no outcome of so few draws could certify anything.
+    """
+    if bound not in ("gram", "angle-law", "fcsb"):
+        raise CertificationError(f'bound must be "gram", "angle-law" or "fcsb", not {bound!r}')
+    if not 0.0 < alpha < 1.0:
+        raise CertificationError(f"alpha must lie strictly between 0 and 1, not {alpha}")
+    needed = smallest_draws(alpha, bound)
+    if draws < needed:
+        raise TooFewDrawsError(draws, needed, alpha)
+
+
 class FixedDrawsEstimator:
     """Turns a number of draws that was fixed beforehand into a certificate, taking them block by block."""
 
@@ -104,15 +120,9 @@ class FixedDrawsEstimator:
         draws: int,
     ) -> None:
         """Fix thresholds from the pilot's cosines [n0]; ``reference`` [D] is needed for ``bound="gram"`` only."""
-        if bound not in ("gram", "angle-law", "fcsb"):
-            raise CertificationError(f'bound must be "gram", "angle-law" or "fcsb", not {bound!r}')
-        if not 0.0 < alpha < 1.0:
-            raise CertificationError(f"alpha must lie strictly between 0 and 1, not {alpha}")
+        check_draws(draws, alpha, bound)
         if not 0.0 < sigma < math.inf:
             raise CertificationError(f"sigma must be a positive number, not {sigma}")
-        needed = smallest_draws(alpha, bound)
-        if draws < needed:
-            raise TooFewDrawsError(draws, needed, alpha)
         self._plan = plan_thresholds(pilot)
         self._pilot = len(pilot)
         self._sigma = sigma

@@ -1,0 +1,55 @@
+"""Serve and certify smoothed image features, without PyTorch.
+
+    import fs_runtime
+
+    with fs_runtime.load("bundle/") as encoder:
+        certificate = encoder.certify("photo.jpg", draws=1024, alpha=1e-3)
+        print(certificate.cosine(radius=0.05))
+
+Importing the package is cheap: what a name needs is imported when the name is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fs_runtime.certificate import FeatureCertificate
+    from fs_runtime.encoder import SmoothedEncoder, SmoothedFeature, load
+    from fs_runtime.errors import BackendError, BundleError, FsError, ImageError, InputError
+    from fs_runtime.version import __version__
+
+_HOMES = {
+    "FeatureCertificate": "fs_runtime.certificate",
+    "SmoothedEncoder": "fs_runtime.encoder",
+    "SmoothedFeature": "fs_runtime.encoder",
+    "__version__": "fs_runtime.version",
+    "load": "fs_runtime.encoder",
+    "BackendError": "fs_runtime.errors",
+    "BundleError": "fs_runtime.errors",
+    "FsError": "fs_runtime.errors",
+    "ImageError": "fs_runtime.errors",
+    "InputError": "fs_runtime.errors",
+}
+
+__all__ = [
+    "BackendError",
+    "BundleError",
+    "FeatureCertificate",
+    "FsError",
+    "ImageError",
+    "InputError",
+    "SmoothedEncoder",
+    "SmoothedFeature",
+    "__version__",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,90 @@
+"""What every backend is: it opens one graph and runs blocks of draws through it."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from fs_runtime.bundle import Bundle, Graph
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One run of the smoothed graph.
+
+    Attributes:
+        pixel_values: [1, 3, H, W] in [0, 1], on the grid.
+        noise: [N, 3, H, W], scaled by sigma, on the grid.
+        reference: [D] unit vector.
+    """
+
+    pixel_values: Float32
+    noise: Float32
+    reference: Float32
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """What comes out of one block.
+
+    Attributes:
+        cosine: [N] each draw's unit feature against the reference.
+        feature_sum: [D] sum of the N unit features.
+        raw_norm: [N] norm of each raw feature before it was made unit.
+        features: [N, D] the unit features, where the graph gives them.
+    """
+
+    cosine: Float32
+    feature_sum: Float32
+    raw_norm: Float32
+    features: Float32 | None
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """What ran a certificate's draws: ``onnxruntime``, its version, ``cpu``."""
+
+    name: str
+    version: str
+    device: str
+
+
+class Backend(ABC):
+    """Runs the smoothed graph of one bundle. Opened by construction, closed as a context manager."""
+
+    info: BackendInfo
+
+    @abstractmethod
+    def __init__(self, bundle: Bundle, graph: Graph, *, device: str, threads: int) -> None:
+        """Open ``graph``.
+
+        Args:
+            bundle: a bundle that was read and checked.
+            graph: its smoothed graph.
+            device: ``"cpu"`` or ``"cuda:0"``, never replaced silently by another.
+            threads: threads for the graph on the CPU.
+
+        Raises:
+            BackendError: the device or provider asked for cannot run here.
+            BundleError: the graph is not what the manifest says.
+        """
+
+    @abstractmethod
+    def run(self, block: Block) -> BlockResult:
+        """Run one block; the arrays returned are the caller's own."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free the session."""
+
+    def __enter__(self) -> "Backend":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,301 @@
+"""The certificate of one image: a certified curve, what it was measured on, and all that a replay needs."""
+
+import hashlib
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from fs_runtime.backends import BackendInfo
+from fs_runtime.certification import AngleLaw, Bound, CertifiedCurve, Fcsb, GramLaw, RobustnessScore
+from fs_runtime.errors import InputError
+from fs_runtime.grid import GRID_STEP
+from fs_runtime.noise import Seed
+
+SCHEMA: Literal["fs-runtime/feature-certificate/1"] = "fs-runtime/feature-certificate/1"
+LARGEST_EMBEDDED = 4096
+"""Reference features of more dimensions are kept in a .safetensors file beside the JSON."""
+
+ReferenceKind = Literal["smoothed", "clean"]
+_EVIDENCE: dict[str, type[Any]] = {"gram": GramLaw, "angle-law": AngleLaw, "fcsb": Fcsb}
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """The image a certificate speaks of, and what preprocessing does to distances (docs/theory.md sections 7, 8).
+
+    Attributes:
+        name: path, or what kind of object it was.
+        sha256: digest of the decoded pixels.
+        height: rows of the original image.
+        width: columns of the original image.
+        values: pixel values that the graph receives (3 H W).
+        operator_norm: l2 norm of the linear map from original pixels to the graph's.
+        resampling_error: float rounding of that map, l2; paid by the image and by its attacked version.
+        grid_distance: how far the grid moved this image, l2.
+    """
+
+    name: str
+    sha256: str
+    height: int
+    width: int
+    values: int
+    operator_norm: float
+    resampling_error: float
+    grid_distance: float
+
+    @property
+    def grid_cost(self) -> float:
+        """What the grid takes from a radius at the graph's input (docs/theory.md section 8)."""
+        return self.grid_distance + 0.5 * GRID_STEP * math.sqrt(self.values)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What was certified, on what: a certificate is about this graph on this backend and nothing else.
+
+    Attributes:
+        graph_sha256: hash of the graph (with its external data) that made the draws.
+        backend: name, version and device.
+        generator: name and version of the noise stream.
+        seed: 128-bit seed and where it came from.
+        runtime: version of fs-runtime.
+    """
+
+    graph_sha256: str
+    backend: BackendInfo
+    generator: str
+    seed: Seed
+    runtime: str
+
+
+@dataclass(frozen=True)
+class FeatureCertificate:
+    """How far any l2-bounded attack can turn the smoothed feature of one image.
+
+    Guarantee: with probability at least 1 - alpha over the noise, for all radii r together: for every perturbation of
+    the graph's [0, 1] pixels with ||delta||_2 <= r, the angle between the smoothed feature at x + delta and
+    ``reference`` is at most ``angle(r)`` (docs/theory.md sections 2, 8, 11). What a user who draws again receives
+    differs from the smoothed feature by an estimation error of its own (section 6).
+
+    Attributes:
+        curve: the certified curve over the gridded image, with its sufficient statistics.
+        reference: [D] the certified unit feature, float64; fixed by the pilot, before the certifying draws.
+        reference_kind: ``"smoothed"`` (mean of the pilot's features) or ``"clean"`` (the bare encoder's feature).
+        image: the image and its preprocessing.
+        provenance: graph, backend, generator and seed.
+    """
+
+    curve: CertifiedCurve
+    reference: npt.NDArray[np.float64] = field(repr=False)
+    reference_kind: ReferenceKind
+    image: ImageFacts
+    provenance: Provenance
+
+    @property
+    def bound(self) -> Bound:
+        """Which theorem: ``gram``, ``angle-law`` or ``fcsb``."""
+        return self.curve.bound
+
+    @property
+    def sigma(self) -> float:
+        """Noise standard deviation, in units of [0, 1] pixels."""
+        return self.curve.sigma
+
+    @property
+    def alpha(self) -> float:
+        """Probability that the certificate fails."""
+        return self.curve.alpha
+
+    @property
+    def draws(self) -> int:
+        """Certifying draws; the pilot's are not among them."""
+        return self.curve.draws
+
+    @property
+    def pilot(self) -> int:
+        """Pilot draws."""
+        return self.curve.pilot
+
+    @property
+    def score(self) -> RobustnessScore:
+        """Gaussian robustness score about the reference, with its own interval at level alpha."""
+        return self.curve.score
+
+    @property
+    def seed(self) -> int:
+        """The 128-bit seed of the noise."""
+        return self.provenance.seed.value
+
+    @property
+    def abstained(self) -> bool:
+        """Whether nothing is certified at all, not even the estimate at the image itself."""
+        return self.curve.angle(0.0) == math.pi
+
+    def angle(self, radius: float) -> float:
+        """Certified angle in radians at an l2 ``radius`` over the graph's [0, 1] pixels; pi where vacuous."""
+        return self.curve.angle(self._on_grid(radius))
+
+    def cosine(self, radius: float) -> float:
+        """Certified cosine at ``radius``; -1.0, the true vacuous bound, where nothing is certified."""
+        return math.cos(self.angle(radius))
+
+    def radius(self, cosine: float) -> float:
+        """The largest l2 radius (graph's pixels) at which at least ``cosine`` is certified; 0.0 where there is none."""
+        return max(0.0, self.curve.radius(cosine) - self.image.grid_cost)
+
+    def floor(self, radius: float) -> float:
+        """The angle in radians that no certificate from as many draws can go below: whether more draws can help."""
+        return self.curve.floor(self._on_grid(radius))
+
+    def original_radius(self, radius: float) -> float:
+        """The l2 radius over the original image's [0, 1] pixels that ``radius`` at the graph covers (section 7)."""
+        return max(0.0, (radius - 2.0 * self.image.resampling_error) / self.image.operator_norm)
+
+    def to_json(self) -> str:
+        """One line of JSON. References of more than 4096 dimensions are left out: use :meth:`save`."""
+        return self._json(None)
+
+    def save(self, path: str | Path) -> None:
+        """Write the JSON to ``path``, and a large reference to a .safetensors file beside it."""
+        path = Path(path)
+        beside: str | None = None
+        if len(self.reference) > LARGEST_EMBEDDED:
+            beside = path.with_suffix(".safetensors").name
+            save_file({"reference": self.reference}, path.with_name(beside))
+        path.write_text(self._json(beside) + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_json(cls, text: str) -> "FeatureCertificate":
+        """The certificate that :meth:`to_json` wrote.
+
+        Raises:
+            InputError: the text is not such a certificate, or its reference lies in a file (use :meth:`read`).
+        """
+        return _decode(text, "the certificate", None)
+
+    @classmethod
+    def read(cls, path: str | Path) -> "FeatureCertificate":
+        """The certificate that :meth:`save` wrote.
+
+        Raises:
+            InputError: the file is missing or is not such a certificate.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{path} cannot be read as a certificate ({error}): name a file that certify wrote"
+            ) from error
+        return _decode(text, str(path), path.parent)
+
+    def _on_grid(self, radius: float) -> float:
+        # At radius 0 the attacked image is the image, so the grid moves both alike and costs nothing.
+        return radius + self.image.grid_cost if radius > 0.0 else radius
+
+    def _json(self, beside: str | None) -> str:
+        embedded = self.reference.tolist() if len(self.reference) <= LARGEST_EMBEDDED else None
+        wire = _Wire(
+            schema=SCHEMA,
+            bound=self.bound,
+            sigma=self.sigma,
+            alpha=self.alpha,
+            draws=self.draws,
+            pilot=self.pilot,
+            evidence=msgspec.Raw(msgspec.json.encode(self.curve.evidence)),
+            score=self.score,
+            reference_kind=self.reference_kind,
+            reference_sha256=_reference_sha256(self.reference),
+            reference_file=beside,
+            image=self.image,
+            graph_sha256=self.provenance.graph_sha256,
+            backend=self.provenance.backend,
+            generator=self.provenance.generator,
+            seed=f"{self.seed:032x}",
+            seed_source=self.provenance.seed.source,
+            runtime=self.provenance.runtime,
+            reference=embedded,
+        )
+        return msgspec.json.encode(wire).decode()
+
+
+class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The certificate as JSON: flat, seed in hexadecimal, the long reference last."""
+
+    schema: Literal["fs-runtime/feature-certificate/1"]
+    bound: Bound
+    sigma: float
+    alpha: float
+    draws: int
+    pilot: int
+    evidence: msgspec.Raw
+    score: RobustnessScore
+    reference_kind: ReferenceKind
+    reference_sha256: str
+    reference_file: str | None
+    image: ImageFacts
+    graph_sha256: str
+    backend: BackendInfo
+    generator: str
+    seed: str
+    seed_source: Literal["os-entropy", "caller"]
+    runtime: str
+    reference: list[float] | None
+
+
+def _decode(text: str, name: str, folder: Path | None) -> FeatureCertificate:
+    try:
+        wire = msgspec.json.decode(text, type=_Wire)
+        evidence = msgspec.json.decode(wire.evidence, type=_EVIDENCE[wire.bound])
+        seed = Seed(int(wire.seed, 16), wire.seed_source)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{name} is not a certificate of schema {SCHEMA} ({error}): certify the image again"
+        ) from error
+    reference = _reference(wire, name, folder)
+    if _reference_sha256(reference) != wire.reference_sha256:
+        raise InputError(f"{name}: the reference feature does not have the stated hash: certify the image again")
+    return FeatureCertificate(
+        curve=CertifiedCurve(
+            bound=wire.bound,
+            sigma=wire.sigma,
+            alpha=wire.alpha,
+            draws=wire.draws,
+            pilot=wire.pilot,
+            evidence=evidence,
+            score=wire.score,
+        ),
+        reference=reference,
+        reference_kind=wire.reference_kind,
+        image=wire.image,
+        provenance=Provenance(
+            graph_sha256=wire.graph_sha256,
+            backend=wire.backend,
+            generator=wire.generator,
+            seed=seed,
+            runtime=wire.runtime,
+        ),
+    )
+
+
+def _reference(wire: _Wire, name: str, folder: Path | None) -> npt.NDArray[np.float64]:
+    if wire.reference is not None:
+        return np.array(wire.reference, dtype=np.float64)
+    if folder is None or wire.reference_file is None or Path(wire.reference_file).name != wire.reference_file:
+        raise InputError(f"{name} keeps its reference feature in another file: read it with FeatureCertificate.read")
+    path = folder / wire.reference_file
+    try:
+        return np.asarray(load_file(path)["reference"], dtype=np.float64)
+    except (OSError, KeyError, SafetensorError) as error:
+        raise InputError(f"{path}, the reference feature of {name}, cannot be read ({error})") from error
+
+
+def _reference_sha256(reference: npt.NDArray[np.float64]) -> str:
+    return hashlib.sha256(reference.astype("<f8").tobytes()).hexdigest()

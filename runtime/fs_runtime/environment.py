@@ -1,0 +1,42 @@
+"""Every environment variable the runtime reads, in one place.
+
+======================  ==============================================================================
+``FS_THREADS``          threads for the graph and for the noise; default: the cores this process may use
+``FS_MAX_PIXELS``       largest image (width x height) that is decoded; default: 64,000,000
+======================  ==============================================================================
+
+``NO_COLOR`` is honoured by the terminal library.
+"""
+
+import os
+
+from fs_runtime.errors import InputError
+from fs_runtime.preprocess import MAX_PIXELS
+
+
+def default_threads() -> int:
+    """``FS_THREADS``, or the number of cores this process may run on.
+
+    Raises:
+        InputError: ``FS_THREADS`` is no positive integer.
+    """
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _positive("FS_THREADS", affinity)
+
+
+def default_max_pixels() -> int:
+    """``FS_MAX_PIXELS``, or 64 million.
+
+    Raises:
+        InputError: ``FS_MAX_PIXELS`` is no positive integer.
+    """
+    return _positive("FS_MAX_PIXELS", MAX_PIXELS)
+
+
+def _positive(name: str, default: int) -> int:
+    text = os.environ.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise InputError(f"the environment variable {name}={text!r} must be a positive whole number")
+    return int(text)

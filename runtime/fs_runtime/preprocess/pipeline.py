@@ -1,0 +1,82 @@
+"""The whole way from an image to the graph's `pixel_values`, with what a certificate says about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fs_runtime.grid import to_grid
+from fs_runtime.preprocess.decode import MAX_PIXELS, ImageLike, decode
+from fs_runtime.preprocess.linear_map import operator_norm, rounding_error
+from fs_runtime.preprocess.resample import resize
+from fs_runtime.preprocess.rule import Geometry, PreprocessRule, plan
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """One image as the graph receives it. Distances are l2 over pixels in [0, 1].
+
+    Attributes:
+        pixel_values: fp32 [1, 3, H, W], C-contiguous, in [0, 1] and on the grid.
+        sha256: Digest of the original pixels; see `fs_runtime.preprocess.Decoded`.
+        name: The path, ``<PIL image>`` or ``<array>``.
+        height: Rows of the original image, upright.
+        width: Columns of the original image, upright.
+        operator_norm: Norm of the linear map from the original to the graph's pixels (docs/theory.md
+            section 7).
+        resampling_error: Bound on the distance between the fp32 result and that linear map's; the given and
+            the attacked image each pay it.
+        grid_distance: How far the grid moved this image (docs/theory.md section 8).
+    """
+
+    pixel_values: NDArray[np.float32]
+    sha256: str
+    name: str
+    height: int
+    width: int
+    operator_norm: float
+    resampling_error: float
+    grid_distance: float
+
+
+def prepare(image: ImageLike, rule: PreprocessRule, *, max_pixels: int = MAX_PIXELS) -> PreparedImage:
+    """Decode, resize, crop, clip and put on the grid.
+
+    Clipping comes after the linear map and is 1-Lipschitz, so it costs nothing; there is no rounding to
+    integers.
+
+    Args:
+        image: A path, a PIL image, or an [H, W, 3] array: uint8, or float with values in [0, 1].
+        rule: Resize and crop, as the bundle's manifest states them.
+        max_pixels: Largest height times width accepted.
+
+    Raises:
+        ImageError: If the image cannot be read, or its size does not suit the rule.
+    """
+    decoded = decode(image, max_pixels=max_pixels)
+    height, width = decoded.pixels.shape[:2]
+    geometry = plan(rule, height, width, name=decoded.name)
+    clipped = np.clip(_linear_map(decoded.pixels, geometry), 0.0, 1.0)
+    on_grid = to_grid(clipped)
+    return PreparedImage(
+        pixel_values=np.ascontiguousarray(on_grid.transpose(2, 0, 1)[np.newaxis]),
+        sha256=decoded.sha256,
+        name=decoded.name,
+        height=height,
+        width=width,
+        operator_norm=operator_norm(geometry),
+        resampling_error=rounding_error(geometry),
+        grid_distance=float(np.linalg.norm(clipped.astype(np.float64) - on_grid)),
+    )
+
+
+def _linear_map(pixels: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
+    if geometry.kernel is not None and geometry.resized != geometry.source:
+        pixels = resize(pixels, *geometry.resized, geometry.kernel)
+    (top, bottom), (left, right) = geometry.kept(0), geometry.kept(1)
+    output = np.zeros((*geometry.output, 3), np.float32)
+    down, across = top - geometry.offset[0], left - geometry.offset[1]
+    output[down : down + bottom - top, across : across + right - left] = pixels[top:bottom, left:right]
+    return output
