@@ -152,7 +152,7 @@ class FeatureCertificate:
 
     def floor(self, radius: float) -> float:
         """The angle in radians that no certificate from as many draws can go below: whether more draws can help."""
-        return self.curve.floor(self._on_grid(radius))
+        return self.curve.floor(radius)
 
     def original_radius(self, radius: float) -> float:
         """The l2 radius over the original image's [0, 1] pixels that ``radius`` at the graph covers (section 7)."""

@@ -10,7 +10,7 @@ import msgspec
 
 from fs_runtime.preprocess import PreprocessRule
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 MANIFEST = "manifest.json"
 
 Text = Annotated[str, msgspec.Meta(max_length=1024)]

@@ -1,0 +1,124 @@
+"""Writing a folder so that it appears whole or not at all (docs/bundle-format.md)."""
+
+import fcntl
+import glob
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fs_runtime.bundle import MANIFEST
+from fs_runtime.errors import InputError
+
+
+@contextmanager
+def new_folder(output: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A temporary folder beside ``output`` that takes its place when the block ends without an exception.
+
+    The folder is made, synced and renamed under a lock file; whatever a killed export left is cleaned by the next one.
+
+    Args:
+        output: where the bundle shall be.
+        overwrite: replace a bundle that is there.
+
+    Raises:
+        InputError: ``output`` exists, or another export is writing it.
+    """
+    output = output.absolute()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(output):
+        _recover(output)
+        check_free(output, overwrite=overwrite)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.tmp-", dir=output.parent))
+        try:
+            yield temporary
+            _sync(temporary)
+            _install(temporary, output)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_free(output: Path, *, overwrite: bool) -> None:
+    """Refuse early what :func:`new_folder` would refuse.
+
+    Raises:
+        InputError: ``output`` exists, and is not a bundle that may be overwritten.
+    """
+    if not output.exists() and not output.is_symlink():
+        return
+    if output.is_dir() and not output.is_symlink():
+        if not any(output.iterdir()):
+            return
+        if overwrite and (output / MANIFEST).is_file():
+            return
+        if overwrite:
+            raise InputError(f"{output} holds no bundle, so --overwrite would delete something else: choose another -o")
+        raise InputError(f"{output} exists: choose another -o, or give --overwrite to replace the bundle")
+    raise InputError(f"{output} exists and is not a folder: choose another -o")
+
+
+def _install(temporary: Path, output: Path) -> None:
+    umask = os.umask(0)
+    os.umask(umask)
+    temporary.chmod(0o777 & ~umask)
+    old = _old(output)
+    if output.exists():
+        output.rename(old)
+    temporary.rename(output)
+    _sync_folder(output.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _recover(output: Path) -> None:
+    """Clean up after an export that was killed; holding the lock, nobody else can be writing."""
+    old = _old(output)
+    if old.exists():
+        if output.exists():
+            shutil.rmtree(old)
+        else:
+            old.rename(output)
+    for stale in output.parent.glob(f".{glob.escape(output.name)}.tmp-*"):
+        shutil.rmtree(stale, ignore_errors=True)
+
+
+def _old(output: Path) -> Path:
+    return output.with_name(f".{output.name}.old")
+
+
+@contextmanager
+def _lock(output: Path) -> Iterator[None]:
+    path = output.with_name(f".{output.name}.lock")
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise InputError(f"another export is writing {output}: wait for it, or choose another -o") from None
+        # Whoever held the lock before may have removed the file between our open and our lock.
+        if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+            break
+        os.close(handle)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _sync(folder: Path) -> None:
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with (Path(root) / name).open("rb") as file:
+                os.fsync(file.fileno())
+        _sync_folder(Path(root))
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,42 @@
+"""The smoothed graph: one image, N draws of noise, and what a certificate needs of their features."""
+
+import torch
+from torch import nn
+
+from fs_models.encoders import EncoderAdapter
+from fs_models.gsb import Booster
+
+
+class SmoothedGraph(nn.Module):
+    """Noise, normalisation, purifier, encoder, mapper, unit norm, reductions, in this order (docs/theory.md).
+
+    Noise arrives scaled by sigma and on the pixel grid, and is added in fp32, where the sum is exact (section 8). Unit
+    norm and reductions are in fp32 at every precision. Nothing acts across the batch before the reductions.
+    """
+
+    def __init__(self, encoder: EncoderAdapter, booster: Booster) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.booster = booster
+        self.gives_features = encoder.spec.tap != "tokens"
+
+    def forward(
+        self, pixel_values: torch.Tensor, noise: torch.Tensor, reference: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        """Run one noise batch.
+
+        Args:
+            pixel_values: fp32 [1, 3, H, W] in [0, 1], on the grid.
+            noise: fp32 [N, 3, H, W].
+            reference: fp32 [D].
+
+        Returns:
+            cosine [N], feature_sum [D], raw_norm [N], and for pooled and cls taps features [N, D].
+        """
+        normalised = self.encoder.normalise(pixel_values + noise)
+        raw = self.booster.map(self.encoder.encode(self.booster.purify(normalised)))
+        flat = raw.flatten(1).float()
+        raw_norm = torch.linalg.vector_norm(flat, dim=1)
+        features = flat / raw_norm.unsqueeze(1)
+        outputs = (features @ reference, features.sum(0), raw_norm)
+        return (*outputs, features) if self.gives_features else outputs

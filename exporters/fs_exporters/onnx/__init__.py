@@ -1,0 +1,5 @@
+"""ONNX graphs: tracing and checking."""
+
+from fs_exporters.onnx.trace import OPSET, trace
+
+__all__ = ["OPSET", "trace"]

@@ -1,0 +1,150 @@
+"""The parity gate: the original module and the graph on the same image and the same noise."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from fs_exporters.parity.thresholds import THRESHOLDS, Thresholds
+from fs_runtime.backends import Backend, Block, BlockResult
+from fs_runtime.bundle.manifest import Graph, Manifest, Parity
+from fs_runtime.certification import certify_cosines, reference_of
+from fs_runtime.errors import FsError
+from fs_runtime.noise import NoiseBlocks, Stream
+from fs_runtime.preprocess import prepare, resize
+
+ALPHA = 1e-3
+_SEED = 0
+_PILOT = 32
+_DRAWS = 64
+_IMAGE = "seeded synthetic image: random colours on a coarse grid, enlarged bicubically"
+Floats = npt.NDArray[np.float64]
+
+
+class ParityError(FsError):
+    """The graph does not compute what the original module computes."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """The same block by the original module and by the graph."""
+
+    original: BlockResult
+    graph: BlockResult
+
+
+def measure_parity(module: nn.Module, backend: Backend, manifest: Manifest, graph: Graph, *, threads: int) -> Parity:
+    """Run both on the same noise and compare every output, each draw's feature, and the certificates.
+
+    Args:
+        module: the smoothed graph's module, in evaluation mode.
+        backend: the graph's ONNX file, opened.
+        manifest: shapes, sigma and noise batch.
+        graph: which graph of the manifest it is.
+        threads: threads that make the noise.
+    """
+    allowed = THRESHOLDS[graph.precision]
+    pixel_values = prepare(_synthetic_image(manifest.height, manifest.width), manifest.preprocess).pixel_values
+    shape = (manifest.noise_batch, 3, manifest.height, manifest.width)
+    reference = np.zeros(manifest.dimension, np.float32)
+    original = _torch_runner(module)
+    with NoiseBlocks(sigma=manifest.sigma, shape=shape, threads=threads) as noise:
+
+        def run(stream: Stream, draws: int) -> list[_Pair]:
+            blocks = (Block(pixel_values, block, reference) for block in noise.blocks(_SEED, stream, draws))
+            return [_Pair(original(block), backend.run(block)) for block in blocks]
+
+        total = sum(pair.original.feature_sum.astype(np.float64) for pair in run(Stream.PILOT, _PILOT))
+        reference = reference_of(total).astype(np.float32)
+        pilot, certify = run(Stream.PILOT, _PILOT), run(Stream.CERTIFY, _DRAWS)
+
+    angles = [
+        certify_cosines(
+            _cosines(pilot, side), _cosines(certify, side), sigma=manifest.sigma, alpha=ALPHA, bound="angle-law"
+        ).angle(0.5 * manifest.sigma)
+        for side in (lambda pair: pair.original, lambda pair: pair.graph)
+    ]
+    return Parity(
+        graph=graph.file,
+        image=_IMAGE,
+        seed=f"{_SEED:032x}",
+        pilot=len(pilot) * manifest.noise_batch,
+        draws=len(certify) * manifest.noise_batch,
+        alpha=ALPHA,
+        smallest_cosine=min(_smallest_cosine(pair) for pair in (*pilot, *certify)),
+        smallest_cosine_allowed=allowed.smallest_cosine,
+        largest_difference=_largest_differences([*pilot, *certify], allowed),
+        largest_difference_allowed=allowed.largest_difference,
+        angle_original=angles[0],
+        angle_graph=angles[1],
+        angle_change_allowed=allowed.angle_change,
+    )
+
+
+def check_parity(parity: Parity) -> None:
+    """The gate.
+
+    Raises:
+        ParityError: some figure is beyond what is allowed; the message names each.
+    """
+    faults = []
+    # Written as "not within", so that a NaN fails.
+    if not parity.smallest_cosine >= parity.smallest_cosine_allowed:
+        faults.append(f"a draw's feature has cosine {parity.smallest_cosine:.7f} < {parity.smallest_cosine_allowed}")
+    for name, difference in parity.largest_difference.items():
+        allowed = parity.largest_difference_allowed[name]
+        if not difference <= allowed:
+            faults.append(f"{name} differs by {difference:.3g} > {allowed:g}")
+    change = abs(parity.angle_graph - parity.angle_original)
+    if not change <= parity.angle_change_allowed:
+        faults.append(f"the certified angle changes by {change:.3g} > {parity.angle_change_allowed:g} rad")
+    if faults:
+        raise ParityError(f"{parity.graph} does not compute what the original encoder computes: {'; '.join(faults)}")
+
+
+def _torch_runner(module: nn.Module) -> Callable[[Block], BlockResult]:
+    def run(block: Block) -> BlockResult:
+        with torch.inference_mode():
+            arrays = (torch.from_numpy(array) for array in (block.pixel_values, block.noise, block.reference))
+            outputs = [output.numpy() for output in module(*arrays)]
+        features = outputs[3] if len(outputs) > 3 else None
+        return BlockResult(cosine=outputs[0], feature_sum=outputs[1], raw_norm=outputs[2], features=features)
+
+    return run
+
+
+def _cosines(pairs: list[_Pair], side: Callable[[_Pair], BlockResult]) -> Floats:
+    return np.concatenate([side(pair).cosine.astype(np.float64) for pair in pairs])
+
+
+def _smallest_cosine(pair: _Pair) -> float:
+    """Least cosine between the two features of one draw; from the sums where the graph gives no features."""
+    if pair.original.features is None or pair.graph.features is None:
+        return float(reference_of(pair.original.feature_sum) @ reference_of(pair.graph.feature_sum))
+    first, second = (side.astype(np.float64) for side in (pair.original.features, pair.graph.features))
+    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return float(np.min((first * second).sum(axis=1) / norms))
+
+
+def _largest_differences(pairs: list[_Pair], allowed: Thresholds) -> dict[str, float]:
+    largest: dict[str, float] = {}
+    for pair in pairs:
+        for name in allowed.largest_difference:
+            original, graph = getattr(pair.original, name), getattr(pair.graph, name)
+            if original is None:
+                continue
+            scale = {"raw_norm": original, "feature_sum": len(pair.original.cosine)}.get(name, 1.0)
+            # maximum, unlike max(), keeps a NaN.
+            difference = float(np.max(np.abs((original - graph) / scale)))
+            largest[name] = float(np.maximum(largest.get(name, 0.0), difference))
+    return largest
+
+
+def _synthetic_image(height: int, width: int) -> npt.NDArray[np.float32]:
+    coarse = np.random.Generator(np.random.Philox(7)).random((8, 8, 3), np.float32)
+    return resize(coarse, height, width, "bicubic").clip(0.0, 1.0)

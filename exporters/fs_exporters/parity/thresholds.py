@@ -1,0 +1,30 @@
+"""How far a graph may differ from the original module, for each precision."""
+
+from dataclasses import dataclass
+
+from fs_runtime.bundle.manifest import Precision
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What the gate lets through.
+
+    Attributes:
+        smallest_cosine: least cosine between the two features of any one draw.
+        largest_difference: for each output, the largest |difference|; ``raw_norm`` relative to the norm,
+            ``feature_sum`` divided by the number of draws.
+        angle_change: largest change of the certified angle at radius sigma / 2, in radians.
+    """
+
+    smallest_cosine: float
+    largest_difference: dict[str, float]
+    angle_change: float
+
+
+THRESHOLDS: dict[Precision, Thresholds] = {
+    "fp32": Thresholds(
+        smallest_cosine=0.99999,
+        largest_difference={"cosine": 1e-4, "feature_sum": 1e-4, "raw_norm": 1e-3, "features": 1e-3},
+        angle_change=1e-3,
+    ),
+}

@@ -1,0 +1,253 @@
+"""The whole way from a model's name to a bundle."""
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from fs_exporters.bundle import check_free, new_folder
+from fs_exporters.graph import SmoothedGraph
+from fs_exporters.onnx import OPSET, trace
+from fs_exporters.parity import check_parity, measure_parity
+from fs_models.encoders import EncoderAdapter, EncoderSpec, load_encoder
+from fs_models.gsb import no_booster
+from fs_runtime.backends import find_backend
+from fs_runtime.bundle import MANIFEST, SCHEMA_VERSION, Bundle, Manifest, read_bundle
+from fs_runtime.bundle.files import digest, total_bytes
+from fs_runtime.bundle.manifest import Graph, Parity, Source
+from fs_runtime.environment import default_threads
+from fs_runtime.errors import FsError, InputError
+from fs_runtime.noise import LARGEST_SIGMA
+
+_GRAPH = "model.onnx"
+_LARGEST_BATCH = 4096
+_TOOLS = ("fs-export", "fs-runtime", "torch", "onnx", "onnxscript", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One finished step, for whoever watches.
+
+    Attributes:
+        name: ``load``, ``trace``, ``parity`` or ``write``.
+        seconds: how long it took.
+        detail: what came of it.
+        path: the file or folder it made, if any.
+        bytes: its size.
+    """
+
+    name: str
+    seconds: float
+    detail: str
+    path: Path | None = None
+    bytes: int | None = None
+
+
+@dataclass
+class _Notes:
+    """What a running step will say of itself."""
+
+    detail: str = ""
+    path: Path | None = None
+    bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """A bundle that was written.
+
+    Attributes:
+        path: its folder.
+        manifest: what it says of itself.
+        manifest_sha256: for ``--expect-sha256`` on the deployment machine.
+        stages: the steps, in order.
+    """
+
+    path: Path
+    manifest: Manifest
+    manifest_sha256: str
+    stages: tuple[Stage, ...]
+
+
+@dataclass
+class _Watch:
+    """Times the steps and tells them on."""
+
+    started: Callable[[str], None]
+    finished: Callable[[Stage], None]
+    stages: list[Stage] = field(default_factory=list)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[_Notes]:
+        self.started(name)
+        start, notes = time.perf_counter(), _Notes()
+        yield notes
+        stage = Stage(name, time.perf_counter() - start, notes.detail, notes.path, notes.bytes)
+        self.stages.append(stage)
+        self.finished(stage)
+
+
+def export_bundle(
+    model: str,
+    *,
+    sigma: float,
+    noise_batch: int,
+    output: str | Path,
+    tap: str | None = None,
+    revision: str | None = None,
+    overwrite: bool = False,
+    threads: int | None = None,
+    on_start: Callable[[str], None] = lambda _: None,
+    on_stage: Callable[[Stage], None] = lambda _: None,
+) -> ExportResult:
+    """Export a smoothed encoder.
+
+    Args:
+        model: encoder id, as ``fs-export list`` shows them.
+        sigma: noise standard deviation, in units of [0, 1] pixels.
+        noise_batch: draws in one run of the graph, baked in.
+        output: folder of the bundle; made whole or not at all.
+        tap: which feature; default: the family's first.
+        revision: version of the weights.
+        overwrite: replace a bundle that is there.
+        threads: threads for the parity gate; default: the cores this process may use.
+        on_start: called with the name of each step as it begins.
+        on_stage: called with each finished step.
+
+    Raises:
+        InputError: an argument is out of range, the output exists, or the model cannot be loaded.
+        ParityError: the graph does not compute what the encoder computes; nothing is written.
+    """
+    output = Path(output)
+    _check_request(sigma, noise_batch)
+    check_free(output, overwrite=overwrite)
+    watch = _Watch(on_start, on_stage)
+    with watch.step("load") as notes:
+        encoder = load_encoder(model, tap=tap, revision=revision)
+        parameters = sum(parameter.numel() for parameter in encoder.parameters())
+        notes.detail = f"{model}, {parameters / 1e6:.2f} M parameters"
+    try:
+        with new_folder(output, overwrite=overwrite) as folder:
+            manifest = _fill(folder, encoder, sigma, noise_batch, threads or default_threads(), watch)
+            with watch.step("write") as notes:
+                (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+                written = read_bundle(folder)
+                notes.detail = f"{len(list(folder.iterdir()))} files, hashes checked"
+                notes.path, notes.bytes = output, total_bytes(folder.iterdir())
+    except OSError as error:
+        raise FsError(f"cannot write {output}: {error.strerror or error}; free space or choose another -o") from error
+    return ExportResult(output, manifest, written.manifest_sha256, tuple(watch.stages))
+
+
+def verify_bundle(path: str | Path, *, threads: int | None = None, expect_sha256: str | None = None) -> Parity:
+    """Check a bundle's files, load its encoder again, and hold the graph against it on fresh runs of both.
+
+    Raises:
+        BundleError: the bundle is damaged, unsafe or not the expected one.
+        InputError: the encoder it names cannot be loaded here.
+        ParityError: the graph does not compute what the encoder computes.
+    """
+    bundle = read_bundle(path, expect_sha256=expect_sha256)
+    source = bundle.manifest.source
+    encoder = load_encoder(source.model, tap=bundle.manifest.tap, revision=source.revision)
+    parity = _measure(bundle, encoder, threads or default_threads())
+    check_parity(parity)
+    return parity
+
+
+def _check_request(sigma: float, noise_batch: int) -> None:
+    if not 0.0 < sigma <= LARGEST_SIGMA:
+        raise InputError(f"--sigma must lie in (0, {LARGEST_SIGMA:g}], in units of [0, 1] pixels, not {sigma:g}")
+    if not 1 <= noise_batch <= _LARGEST_BATCH:
+        raise InputError(f"--noise-batch must lie in 1..{_LARGEST_BATCH}, not {noise_batch}")
+
+
+def _fill(
+    folder: Path, encoder: EncoderAdapter, sigma: float, noise_batch: int, threads: int, watch: _Watch
+) -> Manifest:
+    """Write everything but the manifest."""
+    draft = _draft(encoder.spec, sigma, noise_batch)
+    path = folder / _GRAPH
+    with watch.step("trace") as notes:
+        external = trace(
+            SmoothedGraph(encoder, no_booster()).eval(),
+            draft.smoothed_inputs,
+            draft.smoothed_outputs,
+            path,
+            metadata=_metadata(draft),
+        )
+        files = [path, *(folder / name for name in external)]
+        graph = Graph(
+            role="smoothed",
+            file=_GRAPH,
+            external_data=external,
+            sha256=digest(files),
+            bytes=total_bytes(files),
+            precision="fp32",
+            opset=OPSET,
+            inputs=draft.smoothed_inputs,
+            outputs=draft.smoothed_outputs,
+        )
+        notes.detail = f"ONNX opset {OPSET}, fp32, noise batch {noise_batch}, checked"
+        notes.path, notes.bytes = Path(_GRAPH), graph.bytes
+    manifest = msgspec.structs.replace(draft, graphs=(graph,))
+    with watch.step("parity") as notes:
+        parity = _measure(Bundle(folder, manifest, ""), encoder, threads)
+        check_parity(parity)
+        notes.detail = parity_line(parity)
+    return msgspec.structs.replace(manifest, parity=(parity,))
+
+
+def parity_line(parity: Parity) -> str:
+    """The figures of a parity report in one line."""
+    change = abs(parity.angle_graph - parity.angle_original)
+    return (
+        f"smallest cosine {parity.smallest_cosine:.7f} over {parity.pilot + parity.draws} draws, "
+        f"certified angle changes by {change:.1e} rad"
+    )
+
+
+def _measure(bundle: Bundle, encoder: EncoderAdapter, threads: int) -> Parity:
+    graph = bundle.graph("smoothed")
+    module = SmoothedGraph(encoder, no_booster()).eval()
+    with find_backend("onnxruntime")(bundle, graph, device="cpu", threads=threads) as backend:
+        return measure_parity(module, backend, bundle.manifest, graph, threads=threads)
+
+
+def _draft(spec: EncoderSpec, sigma: float, noise_batch: int) -> Manifest:
+    """The manifest before there is a graph."""
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        source=Source(model=spec.model, revision=spec.revision),
+        family=spec.family,
+        tap=spec.tap,
+        feature_shape=spec.feature_shape,
+        height=spec.height,
+        width=spec.width,
+        sigma=sigma,
+        noise_batch=noise_batch,
+        mean=spec.mean,
+        std=spec.std,
+        preprocess=spec.preprocess,
+        graphs=(),
+        tools={"python": platform.python_version(), **{name: version(name) for name in _TOOLS}},
+    )
+
+
+def _metadata(manifest: Manifest) -> dict[str, str]:
+    """Key facts for ``metadata_props``, so that a lone ONNX file still says what it is."""
+    return {
+        "fs.model": manifest.source.model,
+        "fs.revision": manifest.source.revision or "",
+        "fs.family": manifest.family,
+        "fs.tap": manifest.tap,
+        "fs.sigma": repr(manifest.sigma),
+        "fs.noise_batch": str(manifest.noise_batch),
+        "fs.feature_shape": ",".join(map(str, manifest.feature_shape)),
+        "fs.schema_version": str(manifest.schema_version),
+    }

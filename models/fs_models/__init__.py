@@ -1,0 +1,1 @@
+"""What is exported: encoders, and the Gaussian Smoothness Booster around them."""

@@ -1,0 +1,6 @@
+"""Pretrained encoders, one adapter per family."""
+
+from fs_models.encoders.adapter import EncoderAdapter, EncoderSpec
+from fs_models.encoders.registry import families, load_encoder, register
+
+__all__ = ["EncoderAdapter", "EncoderSpec", "families", "load_encoder", "register"]

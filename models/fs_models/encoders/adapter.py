@@ -1,0 +1,86 @@
+"""What every encoder is to the exporter: normalised pixels in, raw feature out, and the facts around it."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import torch
+from torch import nn
+
+from fs_runtime.bundle.manifest import Tap
+from fs_runtime.preprocess import PreprocessRule
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """The facts of one loaded encoder.
+
+    Attributes:
+        model: id or folder the user named.
+        revision: commit or version of the weights, if they have one.
+        family: name of the adapter.
+        tap: which feature is taken.
+        feature_shape: shape of one raw feature, before flattening.
+        height: rows of the input.
+        width: columns of the input.
+        mean: per-channel mean of the normalisation, over [0, 1] pixels.
+        std: per-channel standard deviation of the normalisation.
+        preprocess: how an image becomes height x width pixels.
+    """
+
+    model: str
+    revision: str | None
+    family: str
+    tap: Tap
+    feature_shape: tuple[int, ...]
+    height: int
+    width: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    preprocess: PreprocessRule
+
+
+class EncoderAdapter(nn.Module, ABC):
+    """One pretrained encoder, in evaluation mode.
+
+    Called with pixels [B, 3, H, W] in [0, 1] it gives raw features [B, *feature_shape]; it treats each image of the
+    batch by itself, which the certificates assume (docs/theory.md).
+    """
+
+    family: ClassVar[str]
+    taps: ClassVar[tuple[Tap, ...]]
+    examples: ClassVar[tuple[str, ...]]
+    spec: EncoderSpec
+
+    def __init__(self, spec: EncoderSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1))
+
+    @classmethod
+    @abstractmethod
+    def accepts(cls, model: str) -> bool:
+        """Whether this family can load ``model``, an id or a folder."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, model: str, *, tap: Tap, revision: str | None) -> Self:
+        """Load pretrained weights; never random ones.
+
+        Raises:
+            InputError: the weights are missing or do not fit; the message says what to install or mend.
+        """
+
+    @abstractmethod
+    def encode(self, normalised: torch.Tensor) -> torch.Tensor:
+        """Raw features [B, *feature_shape] of normalised pixels [B, 3, H, W]."""
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The model's own normalisation of pixels [B, 3, H, W] in [0, 1]."""
+        mean, std = self.get_buffer("mean"), self.get_buffer("std")
+        return (pixels - mean) / std
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Raw features of pixels in [0, 1]."""
+        return self.encode(self.normalise(pixels))
