@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -157,6 +157,11 @@ class FeatureCertificate:
     def original_radius(self, radius: float) -> float:
         """The l2 radius over the original image's [0, 1] pixels that ``radius`` at the graph covers (section 7)."""
         return max(0.0, (radius - 2.0 * self.image.resampling_error) / self.image.operator_norm)
+
+    def baseline(self) -> "FeatureCertificate":
+        """What the paper's bound, ``fcsb``, certifies from the same draws; a statement of its own at level alpha."""
+        evidence = Fcsb(2.0 * self.score.estimate - 1.0, self.draws, self.alpha)
+        return replace(self, curve=replace(self.curve, bound="fcsb", evidence=evidence))
 
     def to_json(self) -> str:
         """One line of JSON. References of more than 4096 dimensions are left out: use :meth:`save`."""

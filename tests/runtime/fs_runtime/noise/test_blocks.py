@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures.thread import BrokenThreadPool
 
 import numpy as np
 import numpy.typing as npt
@@ -118,15 +119,25 @@ def test_blocks_do_not_hang_when_collected_after_close() -> None:
     assert not user.is_alive()
 
 
+@pytest.mark.xfail(
+    reason="sigma is checked in the threads' initializer, so the caller sees BrokenThreadPool, which names no cause",
+    strict=True,
+    raises=BrokenThreadPool,
+)
 @pytest.mark.parametrize("sigma", [0.0, -0.1, 2.1])
-def test_blocks_raise_when_sigma_is_out_of_range(sigma: float) -> None:
-    with NoiseBlocks(sigma=sigma, shape=SHAPE, threads=1) as noise, pytest.raises(Exception, match=".+"):
-        next(iter(noise.blocks(1, Stream.CERTIFY, 1)))
+def test_blocks_raise_value_error_when_sigma_is_out_of_range(sigma: float) -> None:
+    def first_block() -> None:
+        with NoiseBlocks(sigma=sigma, shape=SHAPE, threads=1) as noise:
+            next(noise.blocks(1, Stream.CERTIFY, 1))
+
+    with pytest.raises(ValueError, match="sigma must lie in"):
+        first_block()
 
 
 def test_close_stops_the_threads_when_leaving_the_context() -> None:
+    before = set(threading.enumerate())
     with NoiseBlocks(sigma=SIGMA, shape=SHAPE, threads=3) as noise:
         list(noise.blocks(1, Stream.CERTIFY, 12))
-        assert any(thread.name.startswith("fs-noise") for thread in threading.enumerate())
-    mine = [thread for thread in threading.enumerate() if thread.name.startswith("fs-noise") and thread.is_alive()]
-    assert not mine
+        started = set(threading.enumerate()) - before
+        assert started
+    assert not any(thread.is_alive() for thread in started)

@@ -1,0 +1,38 @@
+"""Turn a pretrained image encoder into a certifiably smoothed bundle.
+
+    import fs_export
+
+    fs_export.export("efficientnet-lite0", sigma=0.1, noise_batch=32, output="bundle/")
+
+Importing the package is cheap; PyTorch loads with the first export.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fs_exporters.parity import ParityError
+    from fs_exporters.pipeline import ExportResult, Stage
+    from fs_exporters.pipeline import export_bundle as export
+    from fs_exporters.pipeline import verify_bundle as verify
+
+_HOMES = {
+    "ExportResult": ("fs_exporters.pipeline", "ExportResult"),
+    "ParityError": ("fs_exporters.parity", "ParityError"),
+    "Stage": ("fs_exporters.pipeline", "Stage"),
+    "export": ("fs_exporters.pipeline", "export_bundle"),
+    "verify": ("fs_exporters.pipeline", "verify_bundle"),
+}
+
+__all__ = ["ExportResult", "ParityError", "Stage", "export", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        module, attribute = _HOMES[name]
+        return getattr(import_module(module), attribute)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

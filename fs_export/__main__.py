@@ -1,0 +1,5 @@
+"""``python -m fs_export``."""
+
+from fs_export.main import main
+
+main()

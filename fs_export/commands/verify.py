@@ -1,0 +1,25 @@
+"""``fs-export verify``: does a bundle still compute what its encoder computes?"""
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from fs_export import options
+from fs_runtime.cli.options import as_json, bundle
+
+
+@click.command()
+@bundle
+@options.threads
+@click.option("--expect-sha256", metavar="HEX", help="SHA-256 that DIR/manifest.json must have, to detect tampering.")
+@as_json
+def verify(bundle: Path, threads: int | None, expect_sha256: str | None, as_json: bool) -> None:
+    """Check a bundle's hashes, load its encoder again, and hold the graph against it. Exit code 3 if they differ."""
+    from fs_exporters.pipeline import parity_line, verify_bundle
+
+    parity = verify_bundle(bundle, threads=threads, expect_sha256=expect_sha256)
+    if as_json:
+        click.echo(msgspec.json.encode({"schema": "fs-export/verify/1", "path": str(bundle), "parity": parity}))
+    else:
+        click.echo(f"{bundle}: whole, and computes what its encoder computes: {parity_line(parity)}")

@@ -1,0 +1,31 @@
+"""The ``fs-export`` command: a file per verb under ``fs_export/commands``."""
+
+from typing import NoReturn
+
+import click
+
+from fs_export.commands.demo import demo
+from fs_export.commands.export import export
+from fs_export.commands.list import list_encoders
+from fs_export.commands.verify import verify
+from fs_runtime.cli.run import run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fs-export")
+def cli() -> None:
+    r"""Turn a pretrained image encoder into a certifiably smoothed bundle, for fs-runtime to serve.
+
+    \b
+    Exit codes: 0 done, 1 failure, 2 usage or bad input, 3 parity failed,
+    4 incompatible engine or environment, 5 some certificate abstained, 143 on SIGTERM.
+    """
+
+
+for command in (export, verify, demo, list_encoders):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Entry point."""
+    run(cli, "fs-export")

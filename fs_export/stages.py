@@ -1,0 +1,42 @@
+"""Telling a person how far an export is: one line a stage, on stderr."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fs_runtime.cli.terminal import megabytes, messages, printable
+
+if TYPE_CHECKING:
+    from fs_exporters.pipeline import Stage
+
+
+@dataclass(frozen=True)
+class StageReporter:
+    """What an export calls as its steps begin and end."""
+
+    on_start: Callable[[str], None]
+    on_stage: Callable[["Stage"], None]
+
+
+@contextmanager
+def stage_reporter() -> Iterator[StageReporter]:
+    """A spinner with the running step, and a line for each finished one: what, time, outcome, path, MB."""
+    console = messages()
+    with console.status("starting") as status:
+
+        def finished(stage: "Stage") -> None:
+            made = "" if stage.path is None else f"  {stage.path}"
+            size = "" if stage.bytes is None else f"  {megabytes(stage.bytes)}"
+            line = f"{stage.name:<8}{stage.seconds:6.1f} s  {stage.detail}{made}{size}"
+            console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+
+        yield StageReporter(on_start=lambda name: status.update(name), on_stage=finished)
+
+
+def next_commands(*lines: str) -> None:
+    """Print the exact commands to run next, on stderr."""
+    console = messages()
+    console.print("next:", style="bold")
+    for line in lines:
+        console.print(f"  {printable(line)}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""The ``fs-runtime`` command: one small file per verb, shared option groups."""

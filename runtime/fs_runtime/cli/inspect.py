@@ -1,0 +1,63 @@
+"""``fs-runtime inspect``: what a bundle says of itself."""
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from fs_runtime.bundle import Manifest, read_bundle
+from fs_runtime.cli import options
+from fs_runtime.cli.terminal import data, megabytes, printable, table
+
+
+@click.command()
+@options.bundle
+@options.as_json
+def inspect(bundle: Path, as_json: bool) -> None:
+    """Show what a bundle holds, after checking its manifest and every hash."""
+    read = read_bundle(bundle)
+    manifest = read.manifest
+    if as_json:
+        line = {"schema": "fs-runtime/bundle/1", "manifest_sha256": read.manifest_sha256, "manifest": manifest}
+        click.echo(msgspec.json.encode(line))
+        return
+    console = data()
+    facts = table("", "", title=printable(str(bundle)))
+    facts.show_header = False
+    facts.columns[1].justify = "left"
+    facts.columns[1].no_wrap = False
+    facts.columns[1].overflow = "fold"
+    for name, value in _facts(manifest, read.manifest_sha256):
+        facts.add_row(name, printable(value))
+    console.print(facts)
+    graphs = table("graph", "role", "precision", "opset", "size", "sha256")
+    for graph in manifest.graphs:
+        size = megabytes(graph.bytes)
+        graphs.add_row(
+            printable(graph.file), graph.role, graph.precision, str(graph.opset), size, graph.sha256[:16] + "..."
+        )
+    console.print(graphs)
+
+
+def _facts(manifest: Manifest, sha256: str) -> list[tuple[str, str]]:
+    source, rule = manifest.source, manifest.preprocess
+    parity = [
+        f"{p.graph}: smallest cosine {p.smallest_cosine:.7f} over {p.pilot + p.draws} draws" for p in manifest.parity
+    ]
+    return [
+        ("model", source.model + (f", revision {source.revision}" if source.revision else "")),
+        ("family, tap", f"{manifest.family}, {manifest.tap}"),
+        ("feature", f"{' x '.join(map(str, manifest.feature_shape))} (D = {manifest.dimension})"),
+        ("input", f"{manifest.height} x {manifest.width}, resize {_words(rule.resize)}, crop {_words(rule.crop)}"),
+        ("noise", f"sigma {manifest.sigma:g}, batch {manifest.noise_batch}"),
+        ("booster", manifest.gsb.kind if manifest.gsb else "none"),
+        ("parity", "; ".join(parity) or "not measured"),
+        ("made by", ", ".join(f"{name} {version}" for name, version in manifest.tools.items())),
+        ("manifest sha256", sha256),
+    ]
+
+
+def _words(rule: msgspec.Struct | None) -> str:
+    if rule is None:
+        return "none"
+    return " ".join(str(value) for value in msgspec.to_builtins(rule).values())

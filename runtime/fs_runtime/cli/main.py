@@ -1,0 +1,32 @@
+"""The ``fs-runtime`` command."""
+
+from typing import NoReturn
+
+import click
+
+from fs_runtime.cli.certify import certify
+from fs_runtime.cli.inspect import inspect
+from fs_runtime.cli.run import run
+from fs_runtime.cli.smooth import smooth
+from fs_runtime.cli.verify import verify
+from fs_runtime.version import __version__
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, package_name="fs-runtime")
+def cli() -> None:
+    r"""Serve and certify smoothed image features, from a bundle that fs-export wrote.
+
+    \b
+    Exit codes: 0 done, 1 failure, 2 usage or bad input, 3 parity failed,
+    4 incompatible engine or environment, 5 some certificate abstained, 143 on SIGTERM.
+    """
+
+
+for command in (certify, smooth, inspect, verify):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Entry point."""
+    run(cli, "fs-runtime")

@@ -1,0 +1,77 @@
+"""Groups of options that commands share, so that a flag means the same everywhere."""
+
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator = Callable[[Command], Command]
+
+
+class SeedType(click.ParamType[int]):
+    """A 128-bit seed, decimal or 0x-hexadecimal."""
+
+    name = "seed"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse it."""
+        try:
+            return int(str(value), 0)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number (decimal, or hexadecimal with 0x)", param, ctx)
+
+
+def group(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """Several options as one decorator."""
+    return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
+
+
+bundle = click.argument("bundle", metavar="DIR", type=click.Path(path_type=Path))
+images = click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=click.Path(path_type=Path))
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON lines instead of a table.")
+
+seed = click.option(
+    "--seed", type=SeedType(), help="Fix the noise, for tests and replay. Default: fresh from the operating system."
+)
+
+opening = group(
+    click.option("--backend", default="auto", show_default=True, help="onnxruntime, or auto."),
+    click.option("--device", default="cpu", show_default=True, help="Where the graph runs; never replaced silently."),
+    click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        help="Threads for the graph and the noise. Default: FS_THREADS, or the cores this process may use.",
+    ),
+    click.option(
+        "--expect-sha256", metavar="HEX", help="SHA-256 that DIR/manifest.json must have, to detect tampering."
+    ),
+    click.option(
+        "--max-pixels",
+        type=click.IntRange(min=1),
+        help="Largest image that is decoded. Default: FS_MAX_PIXELS, or 64000000.",
+    ),
+)
+
+certifying = group(
+    click.option("--draws", type=click.IntRange(min=1), default=1024, show_default=True, help="Certifying draws."),
+    click.option("--alpha", type=float, default=1e-3, show_default=True, help="Probability that a certificate fails."),
+    click.option("--pilot", type=click.IntRange(min=1), help="Pilot draws. Default: 128 for gram, else 64."),
+    click.option(
+        "--bound",
+        type=click.Choice(["auto", "gram", "angle-law", "fcsb"]),
+        default="auto",
+        show_default=True,
+        help="Which theorem; auto is gram where the graph gives features, else angle-law.",
+    ),
+    click.option(
+        "--reference",
+        type=click.Choice(["smoothed", "clean"]),
+        default="smoothed",
+        show_default=True,
+        help="What is certified: the pilot's mean feature, or the bare encoder's.",
+    ),
+)

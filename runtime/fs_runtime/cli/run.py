@@ -1,0 +1,59 @@
+"""Running a command: what becomes of errors, signals and a closed pipe. ``fs-export`` runs through here too."""
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from fs_runtime.certification import CertificationError
+from fs_runtime.cli.terminal import messages, printable
+from fs_runtime.errors import FsError
+
+USAGE = 2
+ABSTAINED = 5
+_INTERRUPTED = 130
+_TERMINATED = 143
+
+
+def run(command: click.Command, name: str) -> NoReturn:
+    """Run ``command`` on the process's arguments and exit.
+
+    A user's error is one sentence on stderr, with the exit code of its class; any other exception keeps its trace.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = command.main(prog_name=name, standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        code = USAGE
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        code = _INTERRUPTED
+    except (FsError, CertificationError) as error:
+        tell(error)
+        code = exit_code(error)
+    except BrokenPipeError:
+        # Whoever read stdout went away. Python would complain once more at exit, when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
+
+
+def tell(error: Exception) -> None:
+    """Print a user's error to stderr."""
+    messages().print(f"error: {printable(str(error))}", style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def exit_code(error: Exception) -> int:
+    """The exit code of a user's error."""
+    return error.exit_code if isinstance(error, FsError) else USAGE
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    # An exception, so that files half-written are removed on the way out.
+    sys.exit(_TERMINATED)

@@ -1,0 +1,80 @@
+"""``fs-runtime smooth``: smoothed features, not certified."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import numpy as np
+
+from fs_runtime.cli import options
+from fs_runtime.cli.certify import error_line
+from fs_runtime.cli.run import exit_code, tell
+from fs_runtime.cli.terminal import data, draw_progress, printable, table
+from fs_runtime.encoder import SmoothedFeature, load
+from fs_runtime.errors import FsError, InputError
+
+
+@click.command()
+@options.bundle
+@options.images
+@click.option("--draws", type=click.IntRange(min=1), default=64, show_default=True, help="Noisy copies to average.")
+@options.seed
+@options.opening
+@options.as_json
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the unit features to a NumPy file, float32 [images, D], in the order of IMAGES.",
+    metavar="FILE.npy",
+)
+def smooth(
+    bundle: Path,
+    images: tuple[Path, ...],
+    draws: int,
+    seed: int | None,
+    as_json: bool,
+    output: Path | None,
+    **opening: Any,
+) -> int:
+    """Average the features of noisy copies of each image. Fast, and not certified: see `certify`."""
+    features: dict[Path, SmoothedFeature] = {}
+    failure = 0
+    if output is not None and output.suffix != ".npy":
+        raise InputError(f"-o {output} must end in .npy: it is written as a NumPy file")
+    with load(bundle, **opening) as encoder, draw_progress(len(images) * draws) as progress:
+        for image in images:
+            progress.begin(str(image))
+            try:
+                features[image] = encoder.smooth(image, draws=draws, seed=seed, progress=progress.update)
+            except FsError as error:
+                tell(error)
+                failure = failure or exit_code(error)
+                if as_json:
+                    click.echo(error_line(image, error))
+                continue
+            if as_json:
+                click.echo(_line(image, features[image]))
+    if output is not None and not failure:
+        np.save(output, np.stack([feature.vector.astype(np.float32) for feature in features.values()]))
+    if features and not as_json:
+        made = table("image", "resultant length", "mean raw norm", "draws")
+        for image, feature in features.items():
+            length, norm = f"{feature.resultant_length:.4f}", f"{feature.mean_raw_norm:.4g}"
+            made.add_row(printable(image.name), length, norm, str(feature.draws))
+        data().print(made)
+    return failure
+
+
+def _line(image: Path, feature: SmoothedFeature) -> str:
+    line = {
+        "schema": "fs-runtime/smoothed-feature/1",
+        "image": str(image),
+        "draws": feature.draws,
+        "seed": f"{feature.seed:032x}",
+        "resultant_length": feature.resultant_length,
+        "mean_raw_norm": feature.mean_raw_norm,
+        "vector": feature.vector.tolist(),
+    }
+    return msgspec.json.encode(line).decode()

@@ -1,0 +1,87 @@
+"""The terminal: data on stdout, messages and progress on stderr, nothing from a file printed raw."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+_WIDTH_IN_PIPES = 132
+_NARROWEST_NAME = 12
+
+
+def data() -> Console:
+    """Console of stdout; wide enough for the tables where it is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDTH_IN_PIPES)
+
+
+def messages() -> Console:
+    """Console of stderr."""
+    return Console(stderr=True)
+
+
+def printable(text: str) -> str:
+    """``text`` with every character that could steer a terminal written as an escape."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    """A table whose first column is left-aligned text and the others numbers."""
+    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for index, column in enumerate(columns):
+        # Names fold where a terminal is narrow; numbers never do.
+        if index:
+            made.add_column(column, justify="right", no_wrap=True)
+        else:
+            made.add_column(column, overflow="fold", min_width=_NARROWEST_NAME)
+    return made
+
+
+def megabytes(count: int) -> str:
+    """Bytes as MB, for people."""
+    return f"{count / 1e6:.1f} MB"
+
+
+class _DrawsPerSecond(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.0f} draws/s" if task.speed else "- draws/s")
+
+
+@contextmanager
+def draw_progress(draws: int) -> Iterator["DrawProgress"]:
+    """A bar on stderr that counts draws, with draws/s and the time left; silent where stderr is no terminal."""
+    console = messages()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        _DrawsPerSecond(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield DrawProgress(progress, draws)
+
+
+class DrawProgress:
+    """Counts draws over several images."""
+
+    def __init__(self, progress: Progress, draws: int) -> None:
+        self._progress = progress
+        self._task = progress.add_task("draws", total=draws)
+        self._before = 0
+        self._image = 0
+
+    def begin(self, name: str) -> None:
+        """Say which image is being drawn for."""
+        self._before += self._image
+        self._image = 0
+        self._progress.update(self._task, description=printable(name), completed=self._before)
+
+    def update(self, done: int, total: int) -> None:
+        """Progress of one image: what :meth:`SmoothedEncoder.certify` calls."""
+        self._image = total
+        self._progress.update(self._task, completed=self._before + done)

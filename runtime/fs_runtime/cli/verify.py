@@ -1,0 +1,24 @@
+"""``fs-runtime verify``: is this bundle whole, and does it run here?"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from fs_runtime.bundle import read_bundle
+from fs_runtime.cli import options
+from fs_runtime.cli.terminal import data
+from fs_runtime.encoder import load
+
+
+@click.command()
+@options.bundle
+@options.opening
+def verify(bundle: Path, **opening: Any) -> None:
+    """Check manifest and hashes, open the graph, and run one noise batch on a grey image."""
+    manifest = read_bundle(bundle, expect_sha256=opening["expect_sha256"]).manifest
+    grey = np.full((manifest.height, manifest.width, 3), 128, np.uint8)
+    with load(bundle, **opening) as encoder:
+        encoder.smooth(grey, draws=1)
+    data().print(f"{bundle}: whole, and runs here", markup=False, highlight=False, soft_wrap=True)
