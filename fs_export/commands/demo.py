@@ -88,7 +88,7 @@ def _certify(encoder: SmoothedEncoder, photos: list[Path], draws: int) -> list[F
 
 def _table(certificates: list[FeatureCertificate]) -> Table:
     first = certificates[0]
-    columns = [f"{bound}\nat {name}" for bound in ("gram", "fcsb") for _, name in FRACTIONS]
+    columns = [f"{bound}\n{name}" for bound in ("gram", "fcsb") for _, name in FRACTIONS]
     title = f"certified cosine, sigma {first.sigma:g}, {first.draws} draws, alpha {first.alpha:g}"
     made = table("photo", "score", *columns, title=title)
     for certificate in certificates:

@@ -18,7 +18,7 @@ def list_encoders(as_json: bool) -> None:
             line = {"schema": "fs-export/family/1", "family": family.family, "taps": family.taps}
             click.echo(msgspec.json.encode({**line, "examples": family.examples}))
         return
-    made = table("family", "taps", "examples")
+    made = table("family", "taps", "examples", words=3)
     for family in families():
         made.add_row(family.family, ", ".join(family.taps), ", ".join(family.examples))
     data().print(made)

@@ -22,15 +22,12 @@ def inspect(bundle: Path, as_json: bool) -> None:
         click.echo(msgspec.json.encode(line))
         return
     console = data()
-    facts = table("", "", title=printable(str(bundle)))
+    facts = table("", "", title=printable(str(bundle)), words=2)
     facts.show_header = False
-    facts.columns[1].justify = "left"
-    facts.columns[1].no_wrap = False
-    facts.columns[1].overflow = "fold"
     for name, value in _facts(manifest, read.manifest_sha256):
         facts.add_row(name, printable(value))
     console.print(facts)
-    graphs = table("graph", "role", "precision", "opset", "size", "sha256")
+    graphs = table("graph", "role", "precision", "opset", "size", "sha256", words=3)
     for graph in manifest.graphs:
         size = megabytes(graph.bytes)
         graphs.add_row(

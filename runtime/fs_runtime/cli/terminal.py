@@ -29,12 +29,12 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
-def table(*columns: str, title: str | None = None) -> Table:
-    """A table whose first column is left-aligned text and the others numbers."""
+def table(*columns: str, title: str | None = None, words: int = 1) -> Table:
+    """A table whose first ``words`` columns are text and the others numbers."""
     made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for index, column in enumerate(columns):
         # Names fold where a terminal is narrow; numbers never do.
-        if index:
+        if index >= words:
             made.add_column(column, justify="right", no_wrap=True)
         else:
             made.add_column(column, overflow="fold", min_width=_NARROWEST_NAME)
