@@ -30,9 +30,7 @@ def inspect(bundle: Path, as_json: bool) -> None:
     graphs = table("graph", "role", "precision", "opset", "size", "sha256", words=3)
     for graph in manifest.graphs:
         size = megabytes(graph.bytes)
-        graphs.add_row(
-            printable(graph.file), graph.role, graph.precision, str(graph.opset), size, graph.sha256[:16] + "..."
-        )
+        graphs.add_row(printable(graph.file), graph.role, graph.precision, str(graph.opset), size, graph.sha256[:12])
     console.print(graphs)
 
 
