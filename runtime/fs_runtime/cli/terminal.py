@@ -32,7 +32,12 @@ def printable(text: str) -> str:
 def table(*columns: str, title: str | None = None, words: int = 1) -> Table:
     """A table whose first ``words`` columns are text and the others numbers."""
     made = Table(
-        title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1),
+        collapse_padding=True,
     )
     for index, column in enumerate(columns):
         # Names fold where a terminal is narrow; numbers never do.
