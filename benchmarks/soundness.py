@@ -71,8 +71,7 @@ def table_of(results: list[Violations]) -> Table:
 def report_of(results: list[Violations], seed: int) -> dict[str, object]:
     """The results as JSON."""
     rows = [
-        asdict(row) | {"slack": None if math.isnan(row.slack) else row.slack, "p_value": row.p_value}
-        for row in results
+        asdict(row) | {"slack": None if math.isnan(row.slack) else row.slack, "p_value": row.p_value} for row in results
     ]
     return {"schema_version": 1, "benchmark": "soundness", "seed": seed, "shifts": SHIFTS, "results": rows}
 
@@ -90,7 +89,10 @@ def main() -> int:
 
     encoders = range(len(list(simulated_encoders(DRAWS[0], ALPHAS[0]))))
     cells = [
-        (index, draws, alpha, arguments.runs, arguments.seed) for index in encoders for alpha in ALPHAS for draws in DRAWS
+        (index, draws, alpha, arguments.runs, arguments.seed)
+        for index in encoders
+        for alpha in ALPHAS
+        for draws in DRAWS
     ]
     # Small matrices: threads of the linear algebra would only get in each other's way.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -15,7 +15,9 @@ SIGMAS = [0.05, 0.1, 0.25, 0.5]
 CHUNK = 1 << 17
 
 
-def make(sigma: float, size: int, *, dtype: type | None = None, draw: int = 0, seed: int = 11) -> npt.NDArray[np.float32]:
+def make(
+    sigma: float, size: int, *, dtype: type | None = None, draw: int = 0, seed: int = 11
+) -> npt.NDArray[np.float32]:
     out = np.full(size, np.nan, np.float32)
     GridNoise(sigma, size, dtype).fill(out, seed, Stream.CERTIFY, draw)
     return out
@@ -73,7 +75,9 @@ def test_fill_stays_within_a_step_of_float64_when_computed_in_float32_many_times
     assert np.abs(gap).max() == 1
 
 
-@pytest.mark.parametrize(("sigma", "dtype"), [(0.05, np.float32), (0.5, np.float32), (0.5001, np.float64), (2.0, np.float64)])
+@pytest.mark.parametrize(
+    ("sigma", "dtype"), [(0.05, np.float32), (0.5, np.float32), (0.5001, np.float64), (2.0, np.float64)]
+)
 def test_fill_uses_the_precision_free_of_bias_when_none_is_asked_for(sigma: float, dtype: type) -> None:
     other = np.float64 if dtype is np.float32 else np.float32
     noise = make(sigma, 50_000)
