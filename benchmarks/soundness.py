@@ -103,7 +103,7 @@ def main() -> int:
 
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(report_of(results, arguments.seed), indent=1) + "\n", encoding="utf-8")
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table_of(results))
     failed = [row for row in results if row.p_value < SMALLEST_P_VALUE]
     console.print(

@@ -19,8 +19,15 @@ smoothing = options.group(
 )
 
 loading = options.group(
-    click.option("--tap", help="Which feature: pooled, cls or tokens. Default: the family's first.", metavar="T"),
-    click.option("--revision", help="Version of the weights.", metavar="R"),
+    click.option(
+        "--tap", type=click.Choice(["pooled", "cls", "tokens"]), help="Which feature. Default: the family's first."
+    ),
+    click.option("--revision", help="Version of the weights: a commit, branch or tag of the hub.", metavar="R"),
+)
+
+trusting = options.group(
+    click.option("--trust-pickle", is_flag=True, help="Read weights that are Python pickles: they can run code."),
+    click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model."),
 )
 
 overwrite = click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")

@@ -1,6 +1,7 @@
 """The whole way from a model's name to a bundle."""
 
 import platform
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,12 +15,12 @@ from fs_exporters.bundle import check_free, new_folder
 from fs_exporters.graph import SmoothedGraph
 from fs_exporters.onnx import OPSET, trace
 from fs_exporters.parity import check_parity, measure_parity
-from fs_models.encoders import EncoderAdapter, EncoderSpec, load_encoder
+from fs_models.encoders import EncoderAdapter, EncoderSpec, LoadRequest, load_encoder
 from fs_models.gsb import no_booster
 from fs_runtime.backends import find_backend
 from fs_runtime.bundle import MANIFEST, SCHEMA_VERSION, Bundle, Manifest, read_bundle
 from fs_runtime.bundle.files import digest, total_bytes
-from fs_runtime.bundle.manifest import Graph, Parity, Source
+from fs_runtime.bundle.manifest import File, Graph, Parity, Source, Tap
 from fs_runtime.environment import default_threads
 from fs_runtime.errors import FsError, InputError
 from fs_runtime.noise import LARGEST_SIGMA
@@ -98,8 +99,10 @@ def export_bundle(
     sigma: float,
     noise_batch: int,
     output: str | Path,
-    tap: str | None = None,
+    tap: Tap | None = None,
     revision: str | None = None,
+    trust_pickle: bool = False,
+    trust_remote_code: bool = False,
     overwrite: bool = False,
     threads: int | None = None,
     on_start: Callable[[str], None] = lambda _: None,
@@ -108,12 +111,14 @@ def export_bundle(
     """Export a smoothed encoder.
 
     Args:
-        model: encoder id, as ``fs-export list`` shows them.
+        model: encoder id or folder; ``fs-export list`` shows the families.
         sigma: noise standard deviation, in units of [0, 1] pixels.
         noise_batch: draws in one run of the graph, baked in.
         output: folder of the bundle; made whole or not at all.
         tap: which feature; default: the family's first.
         revision: version of the weights.
+        trust_pickle: read weights that are Python pickles.
+        trust_remote_code: run Python code that comes with the model.
         overwrite: replace a bundle that is there.
         threads: threads for the parity gate; default: the cores this process may use.
         on_start: called with the name of each step as it begins.
@@ -128,7 +133,7 @@ def export_bundle(
     check_free(output, overwrite=overwrite)
     watch = _Watch(on_start, on_stage)
     with watch.step("load") as notes:
-        encoder = load_encoder(model, tap=tap, revision=revision)
+        encoder = load_encoder(LoadRequest(model, tap, revision, trust_pickle, trust_remote_code))
         parameters = sum(parameter.numel() for parameter in encoder.parameters())
         notes.detail = f"{model}, {parameters / 1e6:.2f} M parameters"
     try:
@@ -144,7 +149,14 @@ def export_bundle(
     return ExportResult(output, manifest, written.manifest_sha256, tuple(watch.stages))
 
 
-def verify_bundle(path: str | Path, *, threads: int | None = None, expect_sha256: str | None = None) -> Parity:
+def verify_bundle(
+    path: str | Path,
+    *,
+    threads: int | None = None,
+    expect_sha256: str | None = None,
+    trust_pickle: bool = False,
+    trust_remote_code: bool = False,
+) -> Parity:
     """Check a bundle's files, load its encoder again, and hold the graph against it on fresh runs of both.
 
     Raises:
@@ -154,7 +166,8 @@ def verify_bundle(path: str | Path, *, threads: int | None = None, expect_sha256
     """
     bundle = read_bundle(path, expect_sha256=expect_sha256)
     source = bundle.manifest.source
-    encoder = load_encoder(source.model, tap=bundle.manifest.tap, revision=source.revision)
+    request = LoadRequest(source.model, bundle.manifest.tap, source.revision, trust_pickle, trust_remote_code)
+    encoder = load_encoder(request)
     parity = _measure(bundle, encoder, threads or default_threads())
     check_parity(parity)
     return parity
@@ -195,12 +208,18 @@ def _fill(
         )
         notes.detail = f"ONNX opset {OPSET}, fp32, noise batch {noise_batch}, checked"
         notes.path, notes.bytes = Path(_GRAPH), graph.bytes
-    manifest = msgspec.structs.replace(draft, graphs=(graph,))
+    manifest = msgspec.structs.replace(draft, graphs=(graph,), files=_copy(encoder.spec.config_files, folder))
     with watch.step("parity") as notes:
         parity = _measure(Bundle(folder, manifest, ""), encoder, threads)
         check_parity(parity)
         notes.detail = parity_line(parity)
     return msgspec.structs.replace(manifest, parity=(parity,))
+
+
+def _copy(files: tuple[Path, ...], folder: Path) -> dict[str, File]:
+    """Copy the model's own configuration into the bundle."""
+    copies = [Path(shutil.copyfile(file, folder / file.name)) for file in files]
+    return {copy.name: File(sha256=digest([copy]), bytes=total_bytes([copy])) for copy in copies}
 
 
 def parity_line(parity: Parity) -> str:

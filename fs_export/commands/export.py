@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -15,6 +16,7 @@ from fs_runtime.cli.options import as_json
 @options.model
 @options.smoothing
 @options.loading
+@options.trusting
 @options.output("Folder of the bundle; made whole or not at all.")
 @options.overwrite
 @options.threads
@@ -23,8 +25,10 @@ def export(
     model: str,
     sigma: float,
     noise_batch: int,
-    tap: str | None,
+    tap: Any,
     revision: str | None,
+    trust_pickle: bool,
+    trust_remote_code: bool,
     output: Path,
     overwrite: bool,
     threads: int | None,
@@ -44,6 +48,8 @@ def export(
             output=output,
             tap=tap,
             revision=revision,
+            trust_pickle=trust_pickle,
+            trust_remote_code=trust_remote_code,
             overwrite=overwrite,
             threads=threads,
             on_start=reporter.on_start,

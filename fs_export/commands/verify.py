@@ -13,12 +13,26 @@ from fs_runtime.cli.options import as_json, bundle
 @bundle
 @options.threads
 @click.option("--expect-sha256", metavar="HEX", help="SHA-256 that DIR/manifest.json must have, to detect tampering.")
+@options.trusting
 @as_json
-def verify(bundle: Path, threads: int | None, expect_sha256: str | None, as_json: bool) -> None:
+def verify(
+    bundle: Path,
+    threads: int | None,
+    expect_sha256: str | None,
+    trust_pickle: bool,
+    trust_remote_code: bool,
+    as_json: bool,
+) -> None:
     """Check a bundle's hashes, load its encoder again, and hold the graph against it. Exit code 3 if they differ."""
     from fs_exporters.pipeline import parity_line, verify_bundle
 
-    parity = verify_bundle(bundle, threads=threads, expect_sha256=expect_sha256)
+    parity = verify_bundle(
+        bundle,
+        threads=threads,
+        expect_sha256=expect_sha256,
+        trust_pickle=trust_pickle,
+        trust_remote_code=trust_remote_code,
+    )
     if as_json:
         click.echo(msgspec.json.encode({"schema": "fs-export/verify/1", "path": str(bundle), "parity": parity}))
     else:

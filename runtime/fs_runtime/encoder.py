@@ -183,7 +183,8 @@ class SmoothedEncoder:
         prepared = self._prepare(image)
         key = Seed.make(seed)
         pilot = pilot or _PILOT[law]
-        counter = _Counter(progress, pilot + draws)
+        passes = 1 if self.manifest.has_features or reference == "clean" else 2
+        counter = _Counter(progress, passes * pilot + draws)
 
         vector = self._clean(prepared) if reference == "clean" else None
         vector, cosines = self._pilot(prepared, key, pilot, vector, counter)
@@ -287,7 +288,8 @@ def _features(result: BlockResult) -> Floats:
 
 def _facts(prepared: PreparedImage) -> ImageFacts:
     return ImageFacts(
-        name=prepared.name,
+        # A file name may hold bytes that are no UTF-8, which JSON cannot.
+        name=prepared.name.encode("utf-8", "backslashreplace").decode(),
         sha256=prepared.sha256,
         height=prepared.height,
         width=prepared.width,

@@ -38,7 +38,7 @@ class SimulatedEncoder:
         edges = np.array([-np.inf, *self.edges, np.inf]) - shift
         # Differences of the smaller tail, so that rare cells keep their digits.
         below, above = np.diff(special.ndtr(edges)), -np.diff(special.ndtr(-edges))
-        return np.where(edges[:-1] < 0.0, below, above)
+        return np.asarray(np.where(edges[:-1] < 0.0, below, above))
 
     def smoothed(self, shift: float) -> Floats:
         """[D] f_hat, not normalised, under ``shift``."""

@@ -66,7 +66,12 @@ def _install(temporary: Path, output: Path) -> None:
     old = _old(output)
     if output.exists():
         output.rename(old)
-    temporary.rename(output)
+    try:
+        temporary.rename(output)
+    except BaseException:
+        if old.exists():
+            old.rename(output)
+        raise
     _sync_folder(output.parent)
     shutil.rmtree(old, ignore_errors=True)
 

@@ -1,5 +1,6 @@
 """The parity gate: the original module and the graph on the same image and the same noise."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from torch import nn
 from fs_exporters.parity.thresholds import THRESHOLDS, Thresholds
 from fs_runtime.backends import Backend, Block, BlockResult
 from fs_runtime.bundle.manifest import Graph, Manifest, Parity
-from fs_runtime.certification import certify_cosines, reference_of
+from fs_runtime.certification import CertificationError, certify_cosines, reference_of
 from fs_runtime.errors import FsError
 from fs_runtime.noise import NoiseBlocks, Stream
 from fs_runtime.preprocess import prepare, resize
@@ -64,9 +65,7 @@ def measure_parity(module: nn.Module, backend: Backend, manifest: Manifest, grap
         pilot, certify = run(Stream.PILOT, _PILOT), run(Stream.CERTIFY, _DRAWS)
 
     angles = [
-        certify_cosines(
-            _cosines(pilot, side), _cosines(certify, side), sigma=manifest.sigma, alpha=ALPHA, bound="angle-law"
-        ).angle(0.5 * manifest.sigma)
+        _angle(_cosines(pilot, side), _cosines(certify, side), manifest.sigma)
         for side in (lambda pair: pair.original, lambda pair: pair.graph)
     ]
     return Parity(
@@ -122,11 +121,21 @@ def _cosines(pairs: list[_Pair], side: Callable[[_Pair], BlockResult]) -> Floats
     return np.concatenate([side(pair).cosine.astype(np.float64) for pair in pairs])
 
 
+def _angle(pilot: Floats, cosines: Floats, sigma: float) -> float:
+    """Certified angle at radius sigma / 2, NaN (which the gate refuses) where the cosines are none."""
+    try:
+        return certify_cosines(pilot, cosines, sigma=sigma, alpha=ALPHA, bound="angle-law").angle(0.5 * sigma)
+    except CertificationError:
+        return math.nan
+
+
 def _smallest_cosine(pair: _Pair) -> float:
     """Least cosine between the two features of one draw; from the sums where the graph gives no features."""
     if pair.original.features is None or pair.graph.features is None:
-        return float(reference_of(pair.original.feature_sum) @ reference_of(pair.graph.feature_sum))
-    first, second = (side.astype(np.float64) for side in (pair.original.features, pair.graph.features))
+        sides = (pair.original.feature_sum[np.newaxis], pair.graph.feature_sum[np.newaxis])
+    else:
+        sides = (pair.original.features, pair.graph.features)
+    first, second = (side.astype(np.float64) for side in sides)
     norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     return float(np.min((first * second).sum(axis=1) / norms))
 

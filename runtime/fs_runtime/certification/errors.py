@@ -13,7 +13,5 @@ class TooFewDrawsError(CertificationError):
     """
 
     def __init__(self, draws: int, needed: int, alpha: float) -> None:
-        super().__init__(
-            f"{draws} draws cannot certify anything at alpha={alpha:g}, whatever they show: use at least {needed} draws"
-        )
+        super().__init__(f"{draws} draws cannot certify anything at alpha={alpha:g}: use at least {needed} draws")
         self.needed = needed

@@ -145,7 +145,10 @@ class FixedDrawsEstimator:
         if self._moments is not None:
             if features is None:
                 raise CertificationError('bound="gram" needs the features of every draw')
-            self._moments.update(checked, _checked_features(features, "features"))
+            rows = _checked_features(features, "features")
+            if len(rows) != len(checked):
+                raise CertificationError(f"there are {len(checked)} cosines but {len(rows)} features")
+            self._moments.update(checked, rows)
 
     def finish(self) -> CertifiedCurve:
         """The certificate.
@@ -204,4 +207,6 @@ def _checked_features(values: npt.ArrayLike, name: str) -> Floats:
     if not np.isfinite(norms).all() or float(off.max()) > _UNIT_SLACK:
         row = int(np.argmax(np.where(np.isfinite(off), off, np.inf)))
         raise CertificationError(f"{name} must have unit rows, but row {row} has norm {norms[row]:.6g}")
-    return array
+    # Rounding may leave a row too long, and a longer row would be certified as closer than it is.
+    unit: Floats = array / norms[:, None]
+    return unit

@@ -9,17 +9,17 @@ import numpy.typing as npt
 from fs_runtime.certification.errors import CertificationError
 from fs_runtime.certification.normal import Floats
 
-# Upper quantiles of the pilot's angles, then multiples of the largest. More thresholds follow the tail more closely
-# but each takes its share of alpha.
+# Upper quantiles of the pilot's angles, then multiples of the largest, and the cut. More thresholds follow the tail
+# more closely but each takes its share of alpha.
 _QUANTILES = (0.3, 0.6, 0.85)
-_MULTIPLES = (1.0, 1.15, 1.4)
+_MULTIPLES = (1.0, 1.4)
 _CUT_MULTIPLE = 1.15
 # Angles below it cannot be told from zero at the slack of float32 cosines (tails.COSINE_SLACK).
 _SMALLEST_THRESHOLD = 0.004
 _LARGEST_THRESHOLD = 3.1
 _LARGEST_CUT = 1.55
-THRESHOLDS = len(_QUANTILES) + len(_MULTIPLES)
-"""The most thresholds that a pilot can lead to."""
+THRESHOLDS = len(_QUANTILES) + len(_MULTIPLES) + 1
+"""The most thresholds that a pilot can lead to, the cut among them."""
 
 
 @dataclass(frozen=True)

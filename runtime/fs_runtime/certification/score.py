@@ -55,6 +55,8 @@ class ScoreMoments:
 
     def score(self, alpha: float) -> RobustnessScore:
         """The score and its two-sided interval at level ``alpha``."""
+        if self.draws < 2:
+            return RobustnessScore(estimate=self._mean, lower=0.0, upper=1.0)
         budget = math.log(4.0 / alpha)
         variance = self._squares / (self.draws - 1)
         width = math.sqrt(2.0 * variance * budget / self.draws) + 7.0 * budget / (3.0 * (self.draws - 1))

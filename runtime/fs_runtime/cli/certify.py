@@ -11,8 +11,8 @@ from rich.table import Table
 from fs_runtime.certificate import FeatureCertificate
 from fs_runtime.certification import CertificationError
 from fs_runtime.cli import options
-from fs_runtime.cli.run import ABSTAINED, exit_code, tell
-from fs_runtime.cli.terminal import data, draw_progress, messages, printable, table
+from fs_runtime.cli.run import ABSTAINED, exit_code, tell, writing
+from fs_runtime.cli.terminal import cell, data, draw_progress, encodable, messages, table
 from fs_runtime.encoder import load
 from fs_runtime.errors import FsError
 
@@ -53,7 +53,8 @@ def certify(
     certificates: list[FeatureCertificate] = []
     failure = 0
     if save is not None:
-        save.mkdir(parents=True, exist_ok=True)
+        with writing(save):
+            save.mkdir(parents=True, exist_ok=True)
     with load(bundle, **opening) as encoder, draw_progress(len(images) * (draws + (pilot or 128))) as progress:
         for number, image in enumerate(images):
             progress.begin(str(image))
@@ -78,7 +79,8 @@ def certify(
             if as_json:
                 click.echo(certificate.to_json())
             if save is not None:
-                certificate.save(save / f"{number:04d}-{image.stem}.json")
+                with writing(save):
+                    certificate.save(save / f"{number:04d}-{image.stem}.json")
     if certificates and not as_json:
         data().print(certificate_table(certificates))
         messages().print(explanation(certificates[0]), style="dim", highlight=False, soft_wrap=True)
@@ -99,7 +101,7 @@ def certificate_table(certificates: list[FeatureCertificate]) -> Table:
     )
     for certificate in certificates:
         made.add_row(
-            printable(Path(certificate.image.name).name),
+            cell(Path(certificate.image.name).name),
             score_cell(certificate),
             *(cosine_cell(certificate, fraction) for fraction, _ in FRACTIONS),
             f"{certificate.radius(0.9):.3f}",
@@ -121,7 +123,12 @@ def cosine_cell(certificate: FeatureCertificate, fraction: float) -> str:
 
 def error_line(image: Path, error: Exception) -> str:
     """One JSON line for an image that failed."""
-    line = {"schema": "fs-runtime/error/1", "image": str(image), "error": str(error), "exit_code": exit_code(error)}
+    line = {
+        "schema": "fs-runtime/error/1",
+        "image": encodable(str(image)),
+        "error": encodable(str(error)),
+        "exit_code": exit_code(error),
+    }
     return msgspec.json.encode(line).decode()
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from fs_runtime.bundle import Manifest, read_bundle
 from fs_runtime.cli import options
-from fs_runtime.cli.terminal import data, megabytes, printable, table
+from fs_runtime.cli.terminal import cell, data, megabytes, printable, table
 
 
 @click.command()
@@ -25,12 +25,12 @@ def inspect(bundle: Path, as_json: bool) -> None:
     facts = table("", "", title=printable(str(bundle)), words=2)
     facts.show_header = False
     for name, value in _facts(manifest, read.manifest_sha256):
-        facts.add_row(name, printable(value))
+        facts.add_row(name, cell(value))
     console.print(facts)
     graphs = table("graph", "role", "precision", "opset", "size", "sha256", words=3)
     for graph in manifest.graphs:
         size = megabytes(graph.bytes)
-        graphs.add_row(printable(graph.file), graph.role, graph.precision, str(graph.opset), size, graph.sha256[:12])
+        graphs.add_row(cell(graph.file), graph.role, graph.precision, str(graph.opset), size, graph.sha256[:12])
     console.print(graphs)
 
 

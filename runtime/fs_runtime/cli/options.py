@@ -11,7 +11,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
 
 
-class SeedType(click.ParamType[int]):
+class SeedType(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on, a plain class before
     """A 128-bit seed, decimal or 0x-hexadecimal."""
 
     name = "seed"

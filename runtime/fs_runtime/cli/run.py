@@ -3,6 +3,9 @@
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -47,6 +50,15 @@ def run(command: click.Command, name: str) -> NoReturn:
 def tell(error: Exception) -> None:
     """Print a user's error to stderr."""
     messages().print(f"error: {printable(str(error))}", style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says of an output file into a user's error."""
+    try:
+        yield
+    except OSError as error:
+        raise FsError(f"cannot write {path}: {error.strerror or error}; free space or choose another place") from error
 
 
 def exit_code(error: Exception) -> int:

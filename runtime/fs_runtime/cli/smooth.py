@@ -7,10 +7,11 @@ import click
 import msgspec
 import numpy as np
 
+from fs_runtime.certification import CertificationError
 from fs_runtime.cli import options
 from fs_runtime.cli.certify import error_line
-from fs_runtime.cli.run import exit_code, tell
-from fs_runtime.cli.terminal import data, draw_progress, printable, table
+from fs_runtime.cli.run import exit_code, tell, writing
+from fs_runtime.cli.terminal import cell, data, draw_progress, encodable, table
 from fs_runtime.encoder import SmoothedFeature, load
 from fs_runtime.errors import FsError, InputError
 
@@ -39,7 +40,7 @@ def smooth(
     **opening: Any,
 ) -> int:
     """Average the features of noisy copies of each image. Fast, and not certified: see `certify`."""
-    features: dict[Path, SmoothedFeature] = {}
+    features: list[tuple[Path, SmoothedFeature]] = []
     failure = 0
     if output is not None and output.suffix != ".npy":
         raise InputError(f"-o {output} must end in .npy: it is written as a NumPy file")
@@ -47,22 +48,24 @@ def smooth(
         for image in images:
             progress.begin(str(image))
             try:
-                features[image] = encoder.smooth(image, draws=draws, seed=seed, progress=progress.update)
-            except FsError as error:
+                feature = encoder.smooth(image, draws=draws, seed=seed, progress=progress.update)
+            except (FsError, CertificationError) as error:
                 tell(error)
                 failure = failure or exit_code(error)
                 if as_json:
                     click.echo(error_line(image, error))
                 continue
+            features.append((image, feature))
             if as_json:
-                click.echo(_line(image, features[image]))
+                click.echo(_line(image, feature))
     if output is not None and not failure:
-        np.save(output, np.stack([feature.vector.astype(np.float32) for feature in features.values()]))
+        with writing(output):
+            np.save(output, np.stack([feature.vector.astype(np.float32) for _, feature in features]))
     if features and not as_json:
         made = table("image", "resultant length", "mean raw norm", "draws")
-        for image, feature in features.items():
+        for image, feature in features:
             length, norm = f"{feature.resultant_length:.4f}", f"{feature.mean_raw_norm:.4g}"
-            made.add_row(printable(image.name), length, norm, str(feature.draws))
+            made.add_row(cell(image.name), length, norm, str(feature.draws))
         data().print(made)
     return failure
 
@@ -70,7 +73,7 @@ def smooth(
 def _line(image: Path, feature: SmoothedFeature) -> str:
     line = {
         "schema": "fs-runtime/smoothed-feature/1",
-        "image": str(image),
+        "image": encodable(str(image)),
         "draws": feature.draws,
         "seed": f"{feature.seed:032x}",
         "resultant_length": feature.resultant_length,

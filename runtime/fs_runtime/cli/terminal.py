@@ -29,10 +29,20 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
+def cell(text: str) -> Text:
+    """``text`` for a table, literally: a plain string there would be read as markup."""
+    return Text(printable(text))
+
+
+def encodable(text: str) -> str:
+    """``text`` for JSON: bytes of a file name that are no UTF-8 are written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def table(*columns: str, title: str | None = None, words: int = 1) -> Table:
     """A table whose first ``words`` columns are text and the others numbers."""
     made = Table(
-        title=title,
+        title=None if title is None else Text(title, style="table.title"),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,

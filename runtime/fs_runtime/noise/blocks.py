@@ -21,7 +21,12 @@ class NoiseBlocks:
     """
 
     def __init__(self, *, sigma: float, shape: tuple[int, int, int, int], threads: int) -> None:
-        """Prepare blocks of ``shape`` (N, 3, H, W), made by ``threads`` threads."""
+        """Prepare blocks of ``shape`` (N, 3, H, W), made by ``threads`` threads.
+
+        Raises:
+            ValueError: sigma out of range.
+        """
+        GridNoise(sigma, 1)  # so that a bad sigma fails here and not in a thread
         self._shape = shape
         self._size = shape[1] * shape[2] * shape[3]
         self._buffers = [np.zeros(shape, np.float32) for _ in range(_BUFFERS)]
@@ -42,7 +47,10 @@ class NoiseBlocks:
         self._pool.shutdown(cancel_futures=True)
 
     def blocks(self, seed: int, stream: Stream, draws: int) -> Iterator[npt.NDArray[np.float32]]:
-        """Blocks of draws 0, 1, ... of ``stream``, enough of them to hold ``draws`` draws."""
+        """Blocks of draws 0, 1, ... of ``stream``, enough of them to hold ``draws`` draws.
+
+        One such iterator at a time: all share the same buffers.
+        """
         count = -(-draws // self._shape[0])
         pending = self._submit(seed, stream, 0)
         try:
@@ -54,9 +62,8 @@ class NoiseBlocks:
                 yield self._buffers[block % _BUFFERS]
         finally:
             # A caller that stops early must not leave threads writing into buffers that the next blocks use.
-            for future in pending:
-                future.cancel()
-            wait(pending)
+            # One that was cancelled, here or by close(), never runs; waiting for it would never end.
+            wait([future for future in pending if not future.cancel()])
 
     def _submit(self, seed: int, stream: Stream, block: int) -> list[Future[None]]:
         rows = self._buffers[block % _BUFFERS].reshape(self._shape[0], self._size)

@@ -1,6 +1,6 @@
 """The noise is normal, independent, and gives no hint in the parity of k. Bars follow from the number of values."""
 
-from collections.abc import Iterator
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,7 @@ def steps_of(sigma: float, stream: Stream = Stream.CERTIFY, first: int = 0, draw
 
 
 @pytest.fixture(scope="module", params=SIGMAS)
-def sample(request: pytest.FixtureRequest) -> Iterator[tuple[float, Integers]]:
+def sample(request: pytest.FixtureRequest) -> tuple[float, Integers]:
     """Sigma, and 6,000,000 values in grid steps."""
     sigma: float = request.param
     return sigma, steps_of(sigma)
@@ -45,12 +45,12 @@ def sample(request: pytest.FixtureRequest) -> Iterator[tuple[float, Integers]]:
 def values(sample: tuple[float, Integers]) -> Values:
     """The same in units of sigma."""
     sigma, steps = sample
-    return steps * (GRID_STEP / sigma)
+    return steps.astype(np.float64) * (GRID_STEP / sigma)
 
 
 def correlation_z(first: Values, second: Values) -> float:
     """Standardised correlation of two standard normal arrays: their product has mean 0 and variance 1."""
-    return float(np.vdot(first, second)) / np.sqrt(first.size)
+    return float(np.vdot(first, second)) / math.sqrt(first.size)
 
 
 def squares_z(first: Values, second: Values) -> float:
@@ -111,7 +111,7 @@ def test_noise_is_uncorrelated_when_draws_are_neighbours(values: Values, apart: 
 
 @pytest.mark.parametrize(("one", "other"), [(Stream.PILOT, Stream.CERTIFY), (Stream.CERTIFY, Stream.SMOOTH)])
 def test_noise_is_uncorrelated_when_streams_differ(one: Stream, other: Stream) -> None:
-    first, second = (steps_of(0.25, stream, draws=1) * (GRID_STEP / 0.25) for stream in (one, other))
+    first, second = (steps_of(0.25, stream, draws=1).astype(np.float64) * (GRID_STEP / 0.25) for stream in (one, other))
     assert abs(correlation_z(first, second)) < FIVE_SIGMA
     assert abs(squares_z(first, second)) < FIVE_SIGMA
 
