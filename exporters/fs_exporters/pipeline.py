@@ -4,9 +4,9 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
@@ -20,14 +20,17 @@ from fs_models.gsb import no_booster
 from fs_runtime.backends import find_backend
 from fs_runtime.bundle import MANIFEST, SCHEMA_VERSION, Bundle, Manifest, read_bundle
 from fs_runtime.bundle.files import digest, total_bytes
-from fs_runtime.bundle.manifest import File, Graph, Parity, Source, Tap
+from fs_runtime.bundle.manifest import File, Graph, Parity, Precision, Source, Tap
 from fs_runtime.environment import default_threads
 from fs_runtime.errors import FsError, InputError
 from fs_runtime.noise import LARGEST_SIGMA
 
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
+"""What an encoder can be exported in."""
+
 _GRAPH = "model.onnx"
 _LARGEST_BATCH = 4096
-_TOOLS = ("fs-export", "fs-runtime", "torch", "onnx", "onnxscript", "onnxruntime")
+_TOOLS = ("fs-export", "fs-runtime", "torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ def export_bundle(
     sigma: float,
     noise_batch: int,
     output: str | Path,
+    precision: Precision = "fp32",
     tap: Tap | None = None,
     revision: str | None = None,
     trust_pickle: bool = False,
@@ -115,6 +119,7 @@ def export_bundle(
         sigma: noise standard deviation, in units of [0, 1] pixels.
         noise_batch: draws in one run of the graph, baked in.
         output: folder of the bundle; made whole or not at all.
+        precision: ``"fp32"`` or ``"fp16"``, of the encoder inside the graph.
         tap: which feature; default: the family's first.
         revision: version of the weights.
         trust_pickle: read weights that are Python pickles.
@@ -129,7 +134,7 @@ def export_bundle(
         ParityError: the graph does not compute what the encoder computes; nothing is written.
     """
     output = Path(output)
-    _check_request(sigma, noise_batch)
+    _check_request(sigma, noise_batch, precision)
     check_free(output, overwrite=overwrite)
     watch = _Watch(on_start, on_stage)
     with watch.step("load") as notes:
@@ -138,7 +143,7 @@ def export_bundle(
         notes.detail = f"{model}, {parameters / 1e6:.2f} M parameters"
     try:
         with new_folder(output, overwrite=overwrite) as folder:
-            manifest = _fill(folder, encoder, sigma, noise_batch, threads or default_threads(), watch)
+            manifest = _fill(folder, encoder, sigma, noise_batch, precision, threads or default_threads(), watch)
             with watch.step("write") as notes:
                 (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
                 written = read_bundle(folder)
@@ -173,7 +178,9 @@ def verify_bundle(
     return parity
 
 
-def _check_request(sigma: float, noise_batch: int) -> None:
+def _check_request(sigma: float, noise_batch: int, precision: str) -> None:
+    if precision not in PRECISIONS:
+        raise InputError(f"--precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     if not 0.0 < sigma <= LARGEST_SIGMA:
         raise InputError(f"--sigma must lie in (0, {LARGEST_SIGMA:g}], in units of [0, 1] pixels, not {sigma:g}")
     if not 1 <= noise_batch <= _LARGEST_BATCH:
@@ -181,7 +188,13 @@ def _check_request(sigma: float, noise_batch: int) -> None:
 
 
 def _fill(
-    folder: Path, encoder: EncoderAdapter, sigma: float, noise_batch: int, threads: int, watch: _Watch
+    folder: Path,
+    encoder: EncoderAdapter,
+    sigma: float,
+    noise_batch: int,
+    precision: Precision,
+    threads: int,
+    watch: _Watch,
 ) -> Manifest:
     """Write everything but the manifest."""
     draft = _draft(encoder.spec, sigma, noise_batch)
@@ -193,6 +206,7 @@ def _fill(
             draft.smoothed_outputs,
             path,
             metadata=_metadata(draft),
+            precision=precision,
         )
         files = [path, *(folder / name for name in external)]
         graph = Graph(
@@ -201,12 +215,12 @@ def _fill(
             external_data=external,
             sha256=digest(files),
             bytes=total_bytes(files),
-            precision="fp32",
+            precision=precision,
             opset=OPSET,
             inputs=draft.smoothed_inputs,
             outputs=draft.smoothed_outputs,
         )
-        notes.detail = f"ONNX opset {OPSET}, fp32, noise batch {noise_batch}, checked"
+        notes.detail = f"ONNX opset {OPSET}, {precision}, noise batch {noise_batch}, checked"
         notes.path, notes.bytes = Path(_GRAPH), graph.bytes
     manifest = msgspec.structs.replace(draft, graphs=(graph,), files=_copy(encoder.spec.config_files, folder))
     with watch.step("parity") as notes:
@@ -254,8 +268,17 @@ def _draft(spec: EncoderSpec, sigma: float, noise_batch: int) -> Manifest:
         std=spec.std,
         preprocess=spec.preprocess,
         graphs=(),
-        tools={"python": platform.python_version(), **{name: version(name) for name in _TOOLS}},
+        tools=_tools(),
     )
+
+
+def _tools() -> dict[str, str]:
+    """Versions of what made the bundle, as far as it is installed."""
+    found = {"python": platform.python_version()}
+    for name in _TOOLS:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _metadata(manifest: Manifest) -> dict[str, str]:

@@ -15,6 +15,13 @@ from fs_runtime.cli.options import as_json
 @click.command()
 @options.model
 @options.smoothing
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="Of the encoder inside the graph; noise, norms and reductions stay fp32.",
+)
 @options.loading
 @options.trusting
 @options.output("Folder of the bundle; made whole or not at all.")
@@ -25,6 +32,7 @@ def export(
     model: str,
     sigma: float,
     noise_batch: int,
+    precision: Any,
     tap: Any,
     revision: str | None,
     trust_pickle: bool,
@@ -46,6 +54,7 @@ def export(
             sigma=sigma,
             noise_batch=noise_batch,
             output=output,
+            precision=precision,
             tap=tap,
             revision=revision,
             trust_pickle=trust_pickle,

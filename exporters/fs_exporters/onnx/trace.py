@@ -10,7 +10,8 @@ import onnx
 import torch
 from torch import nn
 
-from fs_runtime.bundle.manifest import Tensor
+from fs_exporters.onnx.half import to_fp16
+from fs_runtime.bundle.manifest import Precision, Tensor
 
 OPSET = 18
 _LARGEST_INLINE = 1_500_000_000
@@ -24,6 +25,7 @@ def trace(
     path: Path,
     *,
     metadata: Mapping[str, str],
+    precision: Precision = "fp32",
 ) -> tuple[str, ...]:
     """Trace ``module``, check the graph, and write it.
 
@@ -33,6 +35,7 @@ def trace(
         outputs: names and the shapes that the graph must have.
         path: where the ONNX file goes.
         metadata: key facts, mirrored in ``metadata_props``.
+        precision: of the encoder inside; everything around it is fp32.
 
     Returns:
         Names of the external data files beside ``path``, if any.
@@ -55,6 +58,10 @@ def trace(
         raise RuntimeError("torch.onnx.export gave no program")
     model = program.model_proto
     _strip_traces(model.graph)
+    if precision == "fp16":
+        model = to_fp16(model)
+    elif precision != "fp32":
+        raise ValueError(f"cannot trace at precision {precision!r}")
     onnx.helper.set_model_props(model, dict(metadata))
     external = _save(model, path)
     onnx.checker.check_model(str(path), full_check=True)

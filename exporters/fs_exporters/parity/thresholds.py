@@ -27,4 +27,9 @@ THRESHOLDS: dict[Precision, Thresholds] = {
         largest_difference={"cosine": 1e-4, "feature_sum": 1e-4, "raw_norm": 1e-3, "features": 1e-3},
         angle_change=1e-3,
     ),
+    "fp16": Thresholds(
+        smallest_cosine=0.999,
+        largest_difference={"cosine": 1e-2, "feature_sum": 1e-2, "raw_norm": 2e-2, "features": 2e-2},
+        angle_change=1e-2,
+    ),
 }

@@ -1,0 +1,124 @@
+"""An fp32 graph as fp16, with everything that a certificate or parity needs kept in fp32."""
+
+import warnings
+from collections.abc import MutableSequence
+
+import onnx
+from onnx import TensorProto, helper
+from onnx.utils import Extractor
+from onnxconverter_common import float16
+
+# Normalisations and reductions lose digits that no later layer can restore; their weights are few.
+_KEPT_OPERATORS = (
+    "LayerNormalization",
+    "RMSNormalization",
+    "GroupNormalization",
+    "InstanceNormalization",
+    "Softmax",
+    "ReduceMean",
+    "ReduceSum",
+    "ReduceL2",
+    "GlobalAveragePool",
+)
+_SMALLEST = 5.96e-8  # below it fp16 has nothing but zero
+_LARGEST = 65504.0
+
+
+def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Convert the encoder inside a smoothed graph; the rest stays fp32.
+
+    The rest is the addition of the noise and the normalisation, since x + noise must be exact (docs/theory.md section
+    8), and the unit norm with all that follows. Inside the encoder layer norms, softmax and reductions stay fp32.
+    Inputs and outputs stay fp32.
+
+    Raises:
+        RuntimeError: the graph has not the shape that SmoothedGraph gives it.
+    """
+    inferred = onnx.shape_inference.infer_shapes(model)
+    before, normalised = _prologue(inferred.graph)
+    after, raw = _epilogue(inferred.graph)
+    encoder = _half(Extractor(inferred).extract_model([normalised], [raw]))
+
+    half_in, half_out = f"{normalised}_fp16", f"{raw}_fp16"
+    for node in encoder.node:
+        _rename(node.input, {normalised: half_in, raw: half_out})
+        _rename(node.output, {raw: half_out})
+    converted = onnx.ModelProto()
+    converted.CopyFrom(model)
+    graph = converted.graph
+    used = {name for node in (*before, *after) for name in node.input}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.node.extend(before)
+    graph.node.append(helper.make_node("Cast", [normalised], [half_in], name="to_fp16", to=TensorProto.FLOAT16))
+    graph.node.extend(encoder.node)
+    graph.node.append(helper.make_node("Cast", [half_out], [raw], name="to_fp32", to=TensorProto.FLOAT))
+    graph.node.extend(after)
+    graph.initializer.extend(kept)
+    graph.initializer.extend(encoder.initializer)
+    return converted
+
+
+def _half(encoder: onnx.ModelProto) -> onnx.GraphProto:
+    _separate_weights(encoder.graph)
+    with warnings.catch_warnings():
+        # It warns of every weight that fp16 rounds to zero; parity judges the result.
+        warnings.simplefilter("ignore")
+        converted: onnx.ModelProto = float16.convert_float_to_float16(
+            encoder,
+            min_positive_val=_SMALLEST,
+            max_finite_val=_LARGEST,
+            op_block_list=[*float16.DEFAULT_OP_BLOCK_LIST, *_KEPT_OPERATORS],
+        )
+    return converted.graph
+
+
+def _separate_weights(graph: onnx.GraphProto) -> None:
+    """Give weights that stay fp32, that become fp16, and those outside the encoder names of their own.
+
+    The exporter merges equal tensors, so that one name can serve all three.
+    """
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    separate: dict[str, onnx.TensorProto] = {}
+    for node in graph.node:
+        region = "fp32" if node.op_type in _KEPT_OPERATORS else "fp16"
+        names = {name: f"{name}_{region}" for name in node.input if name in weights}
+        for name, new in names.items():
+            if new not in separate:
+                separate[new] = onnx.TensorProto()
+                separate[new].CopyFrom(weights[name])
+                separate[new].name = new
+        _rename(node.input, names)
+    del graph.initializer[:]
+    graph.initializer.extend(separate.values())
+
+
+def _prologue(graph: onnx.GraphProto) -> tuple[list[onnx.NodeProto], str]:
+    """The nodes between the noise and the encoder (addition, normalisation), and the tensor they give."""
+    nodes, tensor = [], "noise"
+    for operator in ("Add", "Sub", "Div"):
+        consumers = [node for node in graph.node if tensor in node.input]
+        if len(consumers) != 1 or consumers[0].op_type != operator:
+            raise RuntimeError(f"after {tensor!r} the graph has {[node.op_type for node in consumers]}, not {operator}")
+        nodes.append(consumers[0])
+        tensor = consumers[0].output[0]
+    return nodes, tensor
+
+
+def _epilogue(graph: onnx.GraphProto) -> tuple[list[onnx.NodeProto], str]:
+    """All nodes that come after the raw feature, and that feature's tensor."""
+    norms = [node for node in graph.node if "raw_norm" in node.output]
+    if len(norms) != 1:
+        raise RuntimeError("no node of the graph gives raw_norm")
+    raw = norms[0].input[0]
+    reached, nodes = {raw}, []
+    for node in graph.node:  # ONNX keeps nodes in topological order
+        if reached.intersection(node.input):
+            reached.update(node.output)
+            nodes.append(node)
+    return nodes, raw
+
+
+def _rename(names: MutableSequence[str], to: dict[str, str]) -> None:
+    for index, name in enumerate(names):
+        names[index] = to.get(name, name)
