@@ -1,4 +1,4 @@
-"""The Gram law: what the draws' features tell about each other (docs/theory.md section 11, closed form).
+"""The Gram law: what the draws' features tell about each other (docs/theory.md section 11).
 
 The angle law must assume that the off-axis parts of all draws line up. Real encoders scatter them over many
 directions; the second moments of the off-axis parts show how far.
@@ -12,6 +12,7 @@ import numpy as np
 
 from fs_runtime.certification.angle_law import AngleLaw
 from fs_runtime.certification.binomial import kl_upper_inverse
+from fs_runtime.certification.gram_dual import GramConstraints, dual_angle
 from fs_runtime.certification.tails import TailBounds
 
 _HALF_PI = 0.5 * math.pi
@@ -24,7 +25,7 @@ class GramLaw:
     Guarantee: with probability at least 1 - alpha over the draws, for every shift s >= 0 at once, the smoothed feature
     lies within ``angle(s)`` of the reference under any perturbation of l2 norm at most s sigma. Tails hold at
     alpha / 2, the two moments at alpha / 4 each, without a union over directions (docs/theory.md section 11). The angle
-    law holds on the same event, so the smaller of both angles is reported.
+    law, the closed form and the dual hold on the same event, so the smallest of their angles is reported.
 
     Attributes:
         tails: bounds at level alpha / 2.
@@ -58,11 +59,23 @@ class GramLaw:
         budget = math.log(4.0 / self.alpha) / self.tails.draws
         return self.mean_norm + math.sqrt(2.0 * self.second_moment * budget) + self.rho * budget / 3.0
 
+    @property
+    def _constraints(self) -> GramConstraints:
+        return GramConstraints(
+            thresholds=self.tails.thresholds,
+            tails=tuple(float(bound) for bound in self.tails.upper),
+            cut=self.cut,
+            mean=self.mean,
+            second_moment=self.second_moment,
+        )
+
     def angle(self, shift: float) -> float:
         """Certified angle in radians at ``shift`` = radius / sigma; pi where nothing is certified."""
-        return min(AngleLaw(self.tails).angle(shift), self._closed_form(shift))
+        known = min(AngleLaw(self.tails).angle(shift), self.closed_form(shift))
+        return min(known, dual_angle(self._constraints, shift, known))
 
-    def _closed_form(self, shift: float) -> float:
+    def closed_form(self, shift: float) -> float:
+        """Angle of Theorem 12 in radians, which the dual starts from; pi where it certifies nothing."""
         law = self.tails.under_shift(shift)
         along = float(law.masses @ np.cos(law.knots))
         if along <= 0.0:
