@@ -28,7 +28,9 @@ from fs_runtime.noise import LARGEST_SIGMA
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
 """What an encoder can be exported in."""
 
-_GRAPH = "model.onnx"
+GRAPH = "model.onnx"
+"""The smoothed graph's file in a bundle."""
+
 _LARGEST_BATCH = 4096
 _TOOLS = ("fs-export", "fs-runtime", "torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
 
@@ -134,7 +136,7 @@ def export_bundle(
         ParityError: the graph does not compute what the encoder computes; nothing is written.
     """
     output = Path(output)
-    _check_request(sigma, noise_batch, precision)
+    check_request(sigma, noise_batch, precision)
     check_free(output, overwrite=overwrite)
     watch = _Watch(on_start, on_stage)
     with watch.step("load") as notes:
@@ -178,7 +180,12 @@ def verify_bundle(
     return parity
 
 
-def _check_request(sigma: float, noise_batch: int, precision: str) -> None:
+def check_request(sigma: float, noise_batch: int, precision: str) -> None:
+    """Refuse what cannot be exported, before any work.
+
+    Raises:
+        InputError: an argument is out of range.
+    """
     if precision not in PRECISIONS:
         raise InputError(f"--precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     if not 0.0 < sigma <= LARGEST_SIGMA:
@@ -198,7 +205,7 @@ def _fill(
 ) -> Manifest:
     """Write everything but the manifest."""
     draft = _draft(encoder.spec, sigma, noise_batch)
-    path = folder / _GRAPH
+    path = folder / GRAPH
     with watch.step("trace") as notes:
         external = trace(
             SmoothedGraph(encoder, no_booster()).eval(),
@@ -211,7 +218,7 @@ def _fill(
         files = [path, *(folder / name for name in external)]
         graph = Graph(
             role="smoothed",
-            file=_GRAPH,
+            file=GRAPH,
             external_data=external,
             sha256=digest(files),
             bytes=total_bytes(files),
@@ -221,7 +228,7 @@ def _fill(
             outputs=draft.smoothed_outputs,
         )
         notes.detail = f"ONNX opset {OPSET}, {precision}, noise batch {noise_batch}, checked"
-        notes.path, notes.bytes = Path(_GRAPH), graph.bytes
+        notes.path, notes.bytes = Path(GRAPH), graph.bytes
     manifest = msgspec.structs.replace(draft, graphs=(graph,), files=_copy(encoder.spec.config_files, folder))
     with watch.step("parity") as notes:
         parity = _measure(Bundle(folder, manifest, ""), encoder, threads)

@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -10,6 +10,10 @@ import msgspec
 from fs_export import options
 from fs_export.stages import next_commands, stage_reporter
 from fs_runtime.cli.options import as_json
+from fs_runtime.cli.terminal import cell, data, megabytes, table
+
+if TYPE_CHECKING:
+    from fs_exporters.plan import ExportPlan
 
 
 @click.command()
@@ -26,6 +30,7 @@ from fs_runtime.cli.options import as_json
 @options.trusting
 @options.output("Folder of the bundle; made whole or not at all.")
 @options.overwrite
+@click.option("--dry-run", is_flag=True, help="Say what would be written, and the memory and time it needs.")
 @options.threads
 @as_json
 def export(
@@ -39,6 +44,7 @@ def export(
     trust_remote_code: bool,
     output: Path,
     overwrite: bool,
+    dry_run: bool,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -48,6 +54,16 @@ def export(
     """
     import fs_export
 
+    if dry_run:
+        from fs_exporters.plan import plan_export
+        from fs_models.encoders import LoadRequest
+
+        request = LoadRequest(model, tap, revision, trust_pickle, trust_remote_code)
+        plan = plan_export(
+            request, sigma=sigma, noise_batch=noise_batch, precision=precision, output=output, overwrite=overwrite
+        )
+        _show(plan, output, as_json)
+        return
     with stage_reporter() as reporter:
         result = fs_export.export(
             model,
@@ -77,3 +93,30 @@ def export(
     else:
         click.echo(f"{output}  manifest sha256 {result.manifest_sha256}")
     next_commands(f"fs-runtime inspect {folder}", f"fs-runtime certify {folder} PHOTO.jpg")
+
+
+def _show(plan: "ExportPlan", output: Path, as_json: bool) -> None:
+    """Print what an export would do, on stdout."""
+    if as_json:
+        line = {
+            "schema": "fs-export/plan/1",
+            "path": str(output),
+            "files": plan.files,
+            "memory": plan.memory,
+            "parity_seconds": plan.parity_seconds,
+            "noise_bytes": plan.noise_bytes,
+        }
+        click.echo(msgspec.json.encode(line))
+        return
+    made = table("would write", "about", title=f"{output} (nothing was written)")
+    for name, size in plan.files.items():
+        made.add_row(cell(name), megabytes(size))
+    data().print(made)
+    spec = plan.spec
+    feature = " x ".join(map(str, spec.feature_shape))
+    click.echo(f"feature {feature} ({spec.tap}), input {spec.height} x {spec.width}")
+    click.echo(
+        f"export: about {megabytes(plan.memory)} of memory; tracing, "
+        f"then about {plan.parity_seconds:.0f} s for the parity gate"
+    )
+    click.echo(f"runtime: two noise batches of {megabytes(plan.noise_bytes)} each")

@@ -21,6 +21,9 @@ ALPHA = 1e-3
 _SEED = 0
 _PILOT = 32
 _DRAWS = 64
+PARITY_DRAWS = 2 * _PILOT + _DRAWS
+"""Draws that the gate runs through both sides: the pilot twice, once for the reference and once for its cosines."""
+
 _IMAGE = "seeded synthetic image: random colours on a coarse grid, enlarged bicubically"
 Floats = npt.NDArray[np.float64]
 

@@ -59,8 +59,8 @@ def table(*columns: str, title: str | None = None, words: int = 1) -> Table:
 
 
 def megabytes(count: int) -> str:
-    """Bytes as MB, for people."""
-    return f"{count / 1e6:.1f} MB"
+    """Bytes as MB, or kB where they are few, for people."""
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.1f} kB"
 
 
 class _DrawsPerSecond(ProgressColumn):
