@@ -34,7 +34,8 @@ class OnnxRuntimeBackend(Backend):
         options.inter_op_num_threads = 1
         path = bundle.graph_path(graph)
         try:
-            session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            # Without enable_fallback=0 it would print to stdout and retry with other providers.
+            session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0)
         except Exception as error:  # its exception types are not public
             raise BundleError(f"ONNX Runtime {ort.__version__} cannot load {path}: {_first_line(error)}") from error
         providers = session.get_providers()

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ def run(command: click.Command, name: str) -> NoReturn:
     A user's error is one sentence on stderr, with the exit code of its class; any other exception keeps its trace.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    # Pillow warns of odd metadata in files whose pixels it reads all the same.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
         code = command.main(prog_name=name, standalone_mode=False)
     except click.UsageError as error:
