@@ -41,13 +41,13 @@ threads = click.option(
 
 def output(help_text: str, default: str | None = None) -> options.Decorator[Any]:
     """``-o DIR``."""
+    # From click 8.3 on an explicit default=None is a value, and the option is not required any more.
+    presence: dict[str, Any] = {"required": True} if default is None else {"default": default, "show_default": True}
     return click.option(
         "-o",
         "--output",
         type=click.Path(path_type=Path),
-        required=default is None,
-        default=default,
-        show_default=default is not None,
         help=help_text,
         metavar="DIR",
+        **presence,
     )

@@ -1,0 +1,47 @@
+"""Tiny bundles that several tests look at; whoever changes one copies it first."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import tiny_torch
+
+from fs_exporters.pipeline import ExportResult, export_bundle
+
+
+@pytest.fixture(autouse=True)
+def _one_torch_thread() -> Iterator[None]:
+    """Threads waiting for one another take longer than so tiny a network."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _tiny_family() -> Iterator[None]:
+    with tiny_torch.registered():
+        yield
+
+
+def _export(folder: Path, tap: str) -> ExportResult:
+    with tiny_torch.registered():
+        return export_bundle(
+            tiny_torch.MODEL,
+            sigma=0.25,
+            noise_batch=3,
+            output=folder / "bundle",
+            tap=tap,
+            threads=1,  # type: ignore[arg-type]
+        )
+
+
+@pytest.fixture(scope="session")
+def pooled_export(tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
+    return _export(tmp_path_factory.mktemp("pooled"), "pooled")
+
+
+@pytest.fixture(scope="session")
+def tokens_export(tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
+    return _export(tmp_path_factory.mktemp("tokens"), "tokens")

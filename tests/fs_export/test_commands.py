@@ -1,0 +1,212 @@
+"""The ``fs-export`` command on real weights, and its options."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage
+import torch
+from helpers import tiny_torch
+from helpers.command import Outcome, invoke
+
+import fs_export
+import fs_runtime
+from fs_export.main import cli
+
+MODEL = "efficientnet-lite0"
+CHELSEA = Path(skimage.__file__).parent / "data" / "chelsea.png"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_torch_thread() -> Iterator[None]:
+    """On a busy machine torch's threads wait for one another far longer than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def lite0(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    """EfficientNet-Lite0 with two draws a batch, exported through the command."""
+    output = tmp_path_factory.mktemp("lite0") / "bundle"
+    return output, invoke(
+        cli, "export", MODEL, "--sigma", 0.1, "--noise-batch", 2, "--threads", 1, "-o", output, "--json"
+    )
+
+
+@pytest.mark.slow
+def test_export_writes_a_bundle_that_certifies_when_the_weights_are_real(lite0: tuple[Path, Outcome]) -> None:
+    output, outcome = lite0
+    assert outcome.code == 0, outcome.err
+    content = json.loads(outcome.out)
+    assert content["schema"] == "fs-export/export/1"
+    assert content["manifest_sha256"] == hashlib.sha256((output / "manifest.json").read_bytes()).hexdigest()
+    assert [path.name for path in output.parent.iterdir()] == ["bundle"]
+    with fs_runtime.load(output, expect_sha256=content["manifest_sha256"]) as encoder:
+        manifest = encoder.manifest
+        assert (manifest.dimension, manifest.noise_batch, manifest.sigma) == (1280, 2, 0.1)
+        certificate = encoder.certify(CHELSEA, draws=40, alpha=0.05, pilot=16, seed=1)
+        again = encoder.certify(CHELSEA, draws=40, alpha=0.05, pilot=16, seed=1)
+    assert certificate.to_json() == again.to_json()
+    assert not certificate.abstained
+    assert certificate.cosine(0.025) > 0.5
+    data = (output / "model.onnx").read_bytes()
+    assert b".py" not in data
+    assert b"/work" not in data
+
+
+@pytest.mark.slow
+def test_exported_graph_changes_one_row_when_one_draw_changes(lite0: tuple[Path, Outcome]) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(lite0[0] / "model.onnx", providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    feed = {
+        "pixel_values": rng.random((1, 3, 224, 224)).astype(np.float32),
+        "noise": (0.1 * rng.standard_normal((2, 3, 224, 224))).astype(np.float32),
+        "reference": np.eye(1, 1280, dtype=np.float32)[0],
+    }
+    before = session.run(["features"], feed)[0]
+    feed["noise"][1] *= np.float32(0.5)
+    after = session.run(["features"], feed)[0]
+    assert (before != after).any(axis=1).tolist() == [False, True]
+
+
+@pytest.mark.slow
+def test_verify_passes_when_the_bundle_is_untouched(lite0: tuple[Path, Outcome]) -> None:
+    outcome = invoke(cli, "verify", lite0[0], "--threads", 1, "--json")
+    assert outcome.code == 0, outcome.err
+    content = json.loads(outcome.out)
+    assert content["schema"] == "fs-export/verify/1"
+    assert content["parity"]["smallest_cosine"] > 0.99999
+
+
+@pytest.mark.slow
+def test_verify_exits_3_when_the_graph_was_changed_and_rehashed(lite0: tuple[Path, Outcome], tmp_path: Path) -> None:
+    root = tiny_torch.copy_of(lite0[0], tmp_path / "bundle")
+    tiny_torch.spoil(root / "model.onnx", 1.05)
+    assert invoke(cli, "verify", root).code == 2
+    tiny_torch.rehash(root)
+    fs_runtime.load(root).close()
+    outcome = invoke(cli, "verify", root, "--threads", 1)
+    assert outcome.code == 3
+    assert outcome.out == ""
+    assert "does not compute what the original encoder computes" in outcome.err
+
+
+def test_list_shows_the_families_when_run() -> None:
+    outcome = invoke(cli, "list")
+    assert outcome.code == 0
+    assert "efficientnet-lite0" in outcome.out
+    outcome = invoke(cli, "list", "--json")
+    families = [json.loads(line) for line in outcome.out.splitlines()]
+    assert {family["schema"] for family in families} == {"fs-export/family/1"}
+    lite = next(family for family in families if family["family"] == "efficientnet-lite")
+    assert lite["taps"] == ["pooled"]
+    assert MODEL in lite["examples"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["export"],
+        ["export", MODEL],
+        ["export", MODEL, "--sigma", "0.1", "--noise-batch", "2"],
+        ["export", MODEL, "--sigma", "0.1", "-o", "out"],
+        ["export", MODEL, "--noise-batch", "2", "-o", "out"],
+        ["export", MODEL, "--sigma", "much", "--noise-batch", "2", "-o", "out"],
+        ["export", MODEL, "--sigma", "0.1", "--noise-batch", "2.5", "-o", "out"],
+        ["export", MODEL, "--sigma", "0.1", "--noise-batch", "2", "--tap", "hidden", "-o", "out"],
+        ["export", MODEL, "--sigma", "0.1", "--noise-batch", "2", "--threads", "0", "-o", "out"],
+        ["verify"],
+        ["demo", "--draws", "0"],
+        ["demo", "--sigma", "much"],
+        ["demo", "--threads", "0"],
+        ["demo", "surplus"],
+        ["deploy"],
+    ],
+)
+def test_command_exits_2_when_the_usage_is_wrong(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = invoke(cli, *arguments)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert "Usage: " in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["efficientnet-lite9", "--sigma", "0.1", "--noise-batch", "2"], "no encoder family accepts"),
+        ([MODEL, "--sigma", "0", "--noise-batch", "2"], "--sigma must lie in"),
+        ([MODEL, "--sigma", "nan", "--noise-batch", "2"], "--sigma must lie in"),
+        ([MODEL, "--sigma", "0.1", "--noise-batch", "0"], "--noise-batch must lie in"),
+        ([MODEL, "--sigma", "0.1", "--noise-batch", "2", "--tap", "cls"], "has no tap 'cls'"),
+        ([MODEL, "--sigma", "0.1", "--noise-batch", "2", "--revision", "9"], "--revision 9"),
+    ],
+)
+def test_export_exits_2_when_the_input_is_bad(arguments: list[str], message: str, tmp_path: Path) -> None:
+    outcome = invoke(cli, "export", *arguments, "-o", tmp_path / "bundle")
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert message in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_exits_2_before_loading_when_the_output_is_there(tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("precious")
+    for option in ([], ["--overwrite"]):
+        outcome = invoke(cli, "export", "no-such-model", "--sigma", 0.1, "--noise-batch", 2, "-o", tmp_path, *option)
+        assert outcome.code == 2
+        assert "choose another -o" in outcome.err
+    assert (tmp_path / "precious.txt").read_text() == "precious"
+
+
+def test_verify_exits_2_when_there_is_no_bundle(tmp_path: Path) -> None:
+    outcome = invoke(cli, "verify", tmp_path / "nowhere")
+    assert outcome.code == 2
+    assert "nowhere is not a folder" in outcome.err
+
+
+def test_demo_exits_2_when_sigma_is_out_of_range(tmp_path: Path) -> None:
+    outcome = invoke(cli, "demo", "--sigma", "0", "-o", tmp_path / "demo")
+    assert outcome.code == 2
+    assert "--sigma must lie in" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_demo_exits_2_when_its_bundle_is_there(tmp_path: Path) -> None:
+    bundle = tmp_path / "efficientnet-lite0-sigma0.1"
+    bundle.mkdir()
+    (bundle / "manifest.json").write_text("{}")
+    outcome = invoke(cli, "demo", "-o", tmp_path)
+    assert outcome.code == 2
+    assert "--overwrite" in outcome.err
+    assert (bundle / "manifest.json").read_text() == "{}"
+
+
+def test_demo_says_what_to_install_when_the_photos_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fs_export.commands.demo.find_spec", lambda _: None)
+    outcome = invoke(cli, "demo", "-o", tmp_path / "demo")
+    assert outcome.code == 2
+    assert "pip install 'fs-export[demo]'" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_public_names_resolve_when_asked_for() -> None:
+    names = {"ExportResult", "ParityError", "Stage", "export", "verify"}
+    assert set(fs_export.__all__) == names <= set(dir(fs_export))
+    assert all(getattr(fs_export, name) is not None for name in names)
+    assert fs_export.ParityError.exit_code == 3
+    with pytest.raises(AttributeError, match="no attribute 'exprot'"):
+        fs_export.exprot  # noqa: B018
+    assert "torch" in sys.modules

@@ -1,0 +1,64 @@
+"""The schema: what it computes, and what it keeps through JSON."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from helpers import tiny
+
+from fs_runtime.bundle import Manifest, read_bundle
+from fs_runtime.bundle.manifest import Booster, Engine, File, Parity
+
+
+def _full(manifest: Manifest) -> Manifest:
+    """Every optional field filled in."""
+    engine = Engine(
+        file="engines/sm90/model.plan",
+        sha256="a" * 64,
+        builder="tensorrt",
+        version="10.16.0",
+        precision_requested="fp16",
+        precision_observed="fp16",
+        compute_capability="9.0",
+        noise_batch=4,
+    )
+    parity = Parity(
+        graph="model.onnx",
+        image="synthetic",
+        seed="0",
+        pilot=32,
+        draws=64,
+        alpha=1e-3,
+        smallest_cosine=0.1 + 0.2,
+        smallest_cosine_allowed=0.99999,
+        largest_difference={"cosine": 1e-7},
+        largest_difference_allowed={"cosine": 1e-4},
+        angle_original=1.0 / 3.0,
+        angle_graph=0.3,
+        angle_change_allowed=1e-3,
+    )
+    return msgspec.structs.replace(
+        manifest,
+        gsb=Booster(kind="default", sha256="b" * 64),
+        engines=(engine,),
+        files={"config.json": File(sha256="c" * 64, bytes=3)},
+        parity=(parity,),
+        tools={"torch": "2.13"},
+    )
+
+
+def test_manifest_is_unchanged_when_it_went_through_json(tmp_path: Path) -> None:
+    manifest = _full(read_bundle(tiny.write_bundle(tmp_path)).manifest)
+    assert msgspec.json.decode(msgspec.json.encode(manifest), type=Manifest) == manifest
+
+
+@pytest.mark.parametrize(("tap", "gives_features"), [("pooled", True), ("cls", True), ("tokens", False)])
+def test_smoothed_outputs_hold_features_when_the_tap_is_not_tokens(
+    tmp_path: Path, tap: tiny.Tap, gives_features: bool
+) -> None:
+    manifest = read_bundle(tiny.write_bundle(tmp_path, tap=tap)).manifest
+    names = [tensor.name for tensor in manifest.smoothed_outputs]
+    assert names == ["cosine", "feature_sum", "raw_norm"] + ["features"] * gives_features
+    assert manifest.has_features is gives_features
+    assert manifest.dimension == 6
+    assert [tensor.shape for tensor in manifest.smoothed_inputs] == [(1, 3, 8, 8), (4, 3, 8, 8), (6,)]

@@ -1,0 +1,258 @@
+"""``fs-runtime certify``: exit codes, and what goes to stdout and what to stderr."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import tiny
+from helpers.command import execute, invoke
+from PIL import Image
+
+from fs_runtime import FeatureCertificate
+from fs_runtime.cli.main import cli
+
+QUICK = ("--draws", "100", "--alpha", "0.01", "--threads", "1")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bundles and images for every test here."""
+    root = tmp_path_factory.mktemp("cli")
+    tiny.write_bundle(root / "bundle")
+    tiny.write_bundle(root / "tokens", tap="tokens")
+    tiny.write_bundle(root / "scattering", tiny.scattering())
+    tiny.write_bundle(root / "nan", tiny.not_a_number())
+    Image.fromarray(tiny.image_array()).save(root / "good.png")
+    Image.fromarray(tiny.image_array(seed=1)).save(root / "other.png")
+    (root / "bad.png").write_bytes(b"no image")
+    return root
+
+
+def _lines(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_certify_prints_a_table_when_all_is_well(folder: Path) -> None:
+    outcome = invoke(cli, "certify", folder / "bundle", folder / "good.png", folder / "other.png", *QUICK)
+    assert outcome.code == 0
+    assert "bound gram, sigma 0.25, 100 draws, alpha 0.01" in outcome.out
+    assert "good.png" in outcome.out
+    assert "other.png" in outcome.out
+    assert "With probability 0.99" in outcome.err
+    assert "\x1b" not in outcome.out + outcome.err
+
+
+def test_certify_prints_json_lines_when_asked(folder: Path) -> None:
+    outcome = invoke(
+        cli, "certify", folder / "bundle", folder / "good.png", folder / "other.png", *QUICK, "--json", "--seed", "7"
+    )
+    assert (outcome.code, outcome.err) == (0, "")
+    first, second = outcome.out.splitlines()
+    for line in (first, second):
+        certificate = FeatureCertificate.from_json(line)
+        assert (certificate.draws, certificate.alpha, certificate.seed) == (100, 0.01, 7)
+    assert [each["image"]["name"] for each in _lines(outcome.out)] == [  # type: ignore[index]
+        str(folder / "good.png"),
+        str(folder / "other.png"),
+    ]
+    again = invoke(
+        cli, "certify", folder / "bundle", folder / "good.png", *QUICK[:4], "--threads", "2", "--json", "--seed", "0x7"
+    )
+    assert again.out.splitlines() == [first]
+
+
+def test_certify_passes_the_options_on_when_given(folder: Path) -> None:
+    outcome = invoke(
+        cli, "certify", folder / "bundle", folder / "good.png", *QUICK, "--json", "--pilot", "9",
+        "--bound", "angle-law", "--reference", "clean",
+    )  # fmt: skip
+    certificate = FeatureCertificate.from_json(outcome.out)
+    assert (certificate.bound, certificate.pilot, certificate.reference_kind) == ("angle-law", 12, "clean")
+
+
+def test_certify_goes_on_when_an_image_is_bad(folder: Path) -> None:
+    images = [folder / name for name in ("bad.png", "good.png", "missing.png", "other.png")]
+    outcome = invoke(cli, "certify", folder / "bundle", *images, *QUICK, "--json")
+    assert outcome.code == 2
+    lines = _lines(outcome.out)
+    assert [line["schema"] for line in lines] == [
+        "fs-runtime/error/1",
+        "fs-runtime/feature-certificate/1",
+        "fs-runtime/error/1",
+        "fs-runtime/feature-certificate/1",
+    ]
+    assert lines[0]["image"] == str(folder / "bad.png")
+    assert lines[0]["exit_code"] == 2
+    assert "bad.png" in str(lines[0]["error"])
+    assert outcome.err.count("error: ") == 2
+    assert "missing.png does not exist" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_certify_shows_the_good_images_when_one_is_bad(folder: Path) -> None:
+    outcome = invoke(cli, "certify", folder / "bundle", folder / "bad.png", folder / "good.png", *QUICK)
+    assert outcome.code == 2
+    assert "good.png" in outcome.out
+    assert "bad.png" not in outcome.out
+    assert "bad.png" in outcome.err
+
+
+def test_certify_exits_5_when_nothing_is_certified(folder: Path) -> None:
+    outcome = invoke(cli, "certify", folder / "scattering", folder / "good.png", *QUICK)
+    assert outcome.code == 5
+    assert " - " in outcome.out
+    outcome = invoke(cli, "certify", folder / "scattering", folder / "good.png", *QUICK, "--json")
+    assert outcome.code == 5
+    assert FeatureCertificate.from_json(outcome.out).abstained
+
+
+@pytest.mark.parametrize("order", [("bad.png", "good.png"), ("good.png", "bad.png")])
+def test_certify_exits_2_when_one_image_failed_and_another_abstained(folder: Path, order: tuple[str, str]) -> None:
+    assert invoke(cli, "certify", folder / "scattering", *(folder / name for name in order), *QUICK).code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["certify"],
+        ["certify", "bundle"],
+        ["certfy", "bundle", "good.png"],
+        ["certify", "bundle", "good.png", "--draw", "5"],
+        ["certify", "bundle", "good.png", "--draws", "0"],
+        ["certify", "bundle", "good.png", "--draws", "many"],
+        ["certify", "bundle", "good.png", "--threads", "0"],
+        ["certify", "bundle", "good.png", "--pilot", "0"],
+        ["certify", "bundle", "good.png", "--bound", "best"],
+        ["certify", "bundle", "good.png", "--reference", "mean"],
+        ["certify", "bundle", "good.png", "--seed", "x"],
+        ["certify", "bundle", "good.png", "--max-pixels", "0"],
+        ["certify", "bundle", "good.png", "--save", "bad.png"],
+    ],
+)
+def test_certify_exits_2_when_the_usage_is_wrong(
+    folder: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    outcome = invoke(cli, *arguments)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert "Usage: " in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere", "good.png"], "nowhere is not a folder"),
+        (["good.png", "good.png"], "good.png is not a folder"),
+        (["bundle", "good.png", "--alpha", "2"], "alpha must lie"),
+        (["bundle", "good.png", "--draws", "3"], "use at least"),
+        (["bundle", "good.png", "--seed", "-1"], "seed must lie in"),
+        (["bundle", "good.png", "--expect-sha256", "00"], "not the expected 00"),
+        (["bundle", "good.png", "--max-pixels", "63"], "max_pixels = 63"),
+        (["tokens", "good.png", "--bound", "gram"], 'use "angle-law"'),
+        (["nan", "good.png"], "norm nan"),
+    ],
+)
+def test_certify_exits_2_when_the_input_is_bad(
+    folder: Path, arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    outcome = invoke(cli, "certify", *arguments)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.count("\n") == 1
+    assert message in outcome.err
+
+
+@pytest.mark.parametrize("option", [("--device", "cuda:0"), ("--backend", "tensorrt")])
+def test_certify_exits_4_when_the_environment_cannot(folder: Path, option: tuple[str, str]) -> None:
+    outcome = invoke(cli, "certify", folder / "bundle", folder / "good.png", *option)
+    assert outcome.code == 4
+    assert outcome.out == ""
+    assert option[1] in outcome.err
+
+
+def test_certify_saves_certificates_when_given_a_folder(folder: Path, tmp_path: Path) -> None:
+    images = [folder / "good.png", folder / "bad.png", folder / "good.png"]
+    save = tmp_path / "new" / "folder"
+    outcome = invoke(cli, "certify", folder / "bundle", *images, *QUICK, "--json", "--save", save)
+    assert outcome.code == 2
+    assert sorted(path.name for path in save.iterdir()) == ["0000-good.json", "0002-good.json"]
+    printed = [line for line in outcome.out.splitlines() if "error/1" not in line]
+    assert [FeatureCertificate.read(path).to_json() for path in sorted(save.iterdir())] == printed
+
+
+def test_certify_saves_a_long_reference_beside_when_there_is_one(folder: Path, tmp_path: Path) -> None:
+    root = tiny.write_bundle(tmp_path / "long", tiny.linear(dimension=4098), tap="tokens")
+    outcome = invoke(cli, "certify", root, folder / "good.png", *QUICK, "--save", tmp_path / "out")
+    assert outcome.code == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0000-good.json", "0000-good.safetensors"]
+    assert FeatureCertificate.read(tmp_path / "out" / "0000-good.json").reference.shape == (4098,)
+
+
+def test_certify_says_so_when_the_folder_cannot_be_made(folder: Path) -> None:
+    below_a_file = folder / "bad.png" / "out"
+    outcome = invoke(cli, "certify", folder / "bundle", folder / "good.png", *QUICK, "--save", below_a_file)
+    assert outcome.code == 1
+    assert outcome.err.startswith(f"error: cannot write {below_a_file}")
+
+
+_NASTY = "\x1b[31mred\x1b]0;title\x07\r\u202e[bold]x[/].png".replace("/", "")
+
+
+def test_certify_escapes_names_when_they_could_steer_a_terminal(folder: Path, tmp_path: Path) -> None:
+    image = tmp_path / _NASTY
+    Image.fromarray(tiny.image_array()).save(image)
+    missing = tmp_path / ("missing" + _NASTY)
+    outcome = invoke(cli, "certify", folder / "bundle", image, missing, *QUICK)
+    assert outcome.code == 2
+    for text in (outcome.out, outcome.err):
+        assert all(character.isprintable() or character == "\n" for character in text)
+    # The table folds a long name, so only its pieces are on one line.
+    assert "\\x1b[31mred" in outcome.out
+    assert "[bold]x" in outcome.out.replace("\n", "")
+    assert "\\x1b[31mred\\x1b]0;title\\x07\\r\\u202e[bold]x" in outcome.err
+
+
+def test_certify_copes_when_a_name_is_no_utf_8(folder: Path, tmp_path: Path) -> None:
+    image = os.fsencode(tmp_path) + b"/\xff.png"
+    Image.fromarray(tiny.image_array()).save(image)
+    good = os.fsdecode(image)
+    outcome = execute("fs_runtime", "certify", folder / "bundle", good, good + "x", *QUICK, "--json")
+    assert outcome.code == 2
+    assert "Traceback" not in outcome.err
+    certificate, error = outcome.out.splitlines()
+    assert FeatureCertificate.from_json(certificate).image.name.endswith("/\\udcff.png")
+    assert json.loads(error)["image"].endswith("/\\udcff.pngx")
+
+
+def test_certify_keeps_progress_off_stdout_when_stderr_is_a_terminal(folder: Path) -> None:
+    outcome = execute(
+        "fs_runtime", "certify", folder / "bundle", folder / "good.png", *QUICK, "--json", FORCE_COLOR="1"
+    )
+    assert outcome.code == 0
+    FeatureCertificate.from_json(outcome.out)
+    assert outcome.out.count("\n") == 1
+    assert "draws/s" in outcome.err
+    assert "/228" in outcome.err
+    assert "feature-certificate" not in outcome.err
+
+
+def test_certify_says_what_fs_threads_must_be_when_it_is_bad(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FS_THREADS", "lots")
+    outcome = invoke(cli, "certify", folder / "bundle", folder / "good.png", *QUICK[:4])
+    assert outcome.code == 2
+    assert "FS_THREADS='lots'" in outcome.err
+
+
+def test_certify_draws_the_same_numbers_when_run_as_a_program(folder: Path) -> None:
+    arguments = ("certify", folder / "bundle", folder / "good.png", *QUICK, "--json", "--seed", 11)
+    outcome = execute("fs_runtime", *arguments)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out == invoke(cli, *arguments).out
+    assert np.isfinite(FeatureCertificate.from_json(outcome.out).reference).all()
