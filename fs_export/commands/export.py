@@ -10,7 +10,7 @@ import msgspec
 from fs_export import options
 from fs_export.stages import next_commands, stage_reporter
 from fs_runtime.cli.options import as_json
-from fs_runtime.cli.terminal import cell, data, megabytes, table
+from fs_runtime.cli.terminal import cell, data, megabytes, printable, table
 
 if TYPE_CHECKING:
     from fs_exporters.plan import ExportPlan
@@ -91,7 +91,7 @@ def export(
         }
         click.echo(msgspec.json.encode(line))
     else:
-        click.echo(f"{output}  manifest sha256 {result.manifest_sha256}")
+        click.echo(printable(f"{output}  manifest sha256 {result.manifest_sha256}"))
     next_commands(f"fs-runtime inspect {folder}", f"fs-runtime certify {folder} PHOTO.jpg")
 
 
@@ -108,7 +108,7 @@ def _show(plan: "ExportPlan", output: Path, as_json: bool) -> None:
         }
         click.echo(msgspec.json.encode(line))
         return
-    made = table("would write", "about", title=f"{output} (nothing was written)")
+    made = table("would write", "about", title=printable(f"{output} (nothing was written)"))
     for name, size in plan.files.items():
         made.add_row(cell(name), megabytes(size))
     data().print(made)

@@ -7,6 +7,7 @@ import msgspec
 
 from fs_export import options
 from fs_runtime.cli.options import as_json, bundle
+from fs_runtime.cli.terminal import printable
 
 
 @click.command()
@@ -36,4 +37,4 @@ def verify(
     if as_json:
         click.echo(msgspec.json.encode({"schema": "fs-export/verify/1", "path": str(bundle), "parity": parity}))
     else:
-        click.echo(f"{bundle}: whole, and computes what its encoder computes: {parity_line(parity)}")
+        click.echo(printable(f"{bundle}: whole, and computes what its encoder computes: {parity_line(parity)}"))

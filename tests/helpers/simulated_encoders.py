@@ -105,7 +105,7 @@ def simulated_encoders(draws: int, alpha: float) -> Iterator[SimulatedEncoder]:
     yield planar("rising", edges_from_tails([*body, 0.02, 2.0 * missed / 5.0]), [0.02, 0.05, 0.1, 0.18, 0.3, 0.5, 1.6])
     yield planar("hidden-turn", edges_from_tails([missed]), [0.0, 1.9])
     # Unseen with probability a little below alpha / 3 (such a pilot leaves three thresholds), and then just uncovered:
-    # the angle is the worst one for what the event grows to at s = 1 (theory 11, the floor).
+    # the angle is the worst one for what the event grows to at s = 1 (theory section 11, the floor).
     critical = 1.1 * -math.expm1(math.log(alpha / 3.0) / draws)
     grown = float(special.ndtr(special.ndtri(critical) + 1.0))
     yield planar(

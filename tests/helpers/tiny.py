@@ -153,7 +153,7 @@ class KnownTruth:
 
 
 def smoothed_model(encoder: TinyEncoder, *, noise_batch: int, gives_features: bool) -> onnx.ModelProto:
-    """The smoothed graph of design.md around ``encoder``."""
+    """The smoothed graph of docs/bundle-format.md around ``encoder``."""
     n, side, dimension = noise_batch, encoder.side, encoder.dimension
     constants = {
         "mean": _channels(MEAN).astype(np.float32),

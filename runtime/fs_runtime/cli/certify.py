@@ -55,7 +55,7 @@ def certify(
     if save is not None:
         with writing(save):
             save.mkdir(parents=True, exist_ok=True)
-    with load(bundle, **opening) as encoder, draw_progress(len(images) * (draws + (pilot or 128))) as progress:
+    with load(bundle, **opening) as encoder, draw_progress(len(images)) as progress:
         for number, image in enumerate(images):
             progress.begin(str(image))
             try:

@@ -44,7 +44,7 @@ def smooth(
     failure = 0
     if output is not None and output.suffix != ".npy":
         raise InputError(f"-o {output} must end in .npy: it is written as a NumPy file")
-    with load(bundle, **opening) as encoder, draw_progress(len(images) * draws) as progress:
+    with load(bundle, **opening) as encoder, draw_progress(len(images)) as progress:
         for image in images:
             progress.begin(str(image))
             try:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -26,7 +26,7 @@ def messages() -> Console:
 
 def printable(text: str) -> str:
     """``text`` with every character that could steer a terminal written as an escape."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def cell(text: str) -> Text:
@@ -69,26 +69,30 @@ class _DrawsPerSecond(ProgressColumn):
 
 
 @contextmanager
-def draw_progress(draws: int) -> Iterator["DrawProgress"]:
-    """A bar on stderr that counts draws, with draws/s and the time left; silent where stderr is no terminal."""
+def draw_progress(images: int) -> Iterator["DrawProgress"]:
+    """A bar on stderr that counts the draws of ``images`` images, with draws/s and the time left.
+
+    Silent where stderr is no terminal.
+    """
     console = messages()
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        MofNCompleteColumn(),
         _DrawsPerSecond(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield DrawProgress(progress, draws)
+        yield DrawProgress(progress, images)
 
 
 class DrawProgress:
     """Counts draws over several images."""
 
-    def __init__(self, progress: Progress, draws: int) -> None:
+    def __init__(self, progress: Progress, images: int) -> None:
         self._progress = progress
-        self._task = progress.add_task("draws", total=draws)
+        self._images = images
+        self._task = progress.add_task("draws", total=None)
         self._before = 0
         self._image = 0
 
@@ -101,4 +105,4 @@ class DrawProgress:
     def update(self, done: int, total: int) -> None:
         """Progress of one image: what :meth:`SmoothedEncoder.certify` calls."""
         self._image = total
-        self._progress.update(self._task, completed=self._before + done)
+        self._progress.update(self._task, completed=self._before + done, total=self._images * total)

@@ -8,7 +8,7 @@ import numpy as np
 
 from fs_runtime.bundle import read_bundle
 from fs_runtime.cli import options
-from fs_runtime.cli.terminal import data
+from fs_runtime.cli.terminal import data, printable
 from fs_runtime.encoder import load
 
 
@@ -21,4 +21,4 @@ def verify(bundle: Path, **opening: Any) -> None:
     grey = np.full((manifest.height, manifest.width, 3), 128, np.uint8)
     with load(bundle, **opening) as encoder:
         encoder.smooth(grey, draws=1)
-    data().print(f"{bundle}: whole, and runs here", markup=False, highlight=False, soft_wrap=True)
+    data().print(printable(f"{bundle}: whole, and runs here"), markup=False, highlight=False, soft_wrap=True)

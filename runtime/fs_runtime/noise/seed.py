@@ -1,5 +1,6 @@
 """Where a certificate's seed comes from (docs/theory.md section 9)."""
 
+import operator
 import secrets
 from dataclasses import dataclass
 from typing import Literal
@@ -31,6 +32,7 @@ class Seed:
         """
         if value is None:
             return cls(secrets.randbits(SEED_BITS), "os-entropy")
+        value = operator.index(value)  # NumPy's integers would overflow
         if not 0 <= value < 1 << SEED_BITS:
             raise InputError(f"seed must lie in [0, 2^{SEED_BITS}), not {value}")
         return cls(value, "caller")

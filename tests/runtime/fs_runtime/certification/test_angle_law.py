@@ -112,7 +112,7 @@ def test_angle_beats_the_cone_when_features_point_along_or_against(
     cosine = math.cos(AngleLaw(tails).angle(shift))
     assert cosine == pytest.approx(math.sqrt(1.0 - (q / (1.0 - q)) ** 2), abs=1e-3)
     assert cosine > tight > closed
-    # The cone's closed form, as theory 3 prints it: 2 Phi(Phi^-1((1 + m) / 2) - s) - 1 = 1 - 2 q.
+    # The cone's closed form, as theory section 3 prints it: 2 Phi(Phi^-1((1 + m) / 2) - s) - 1 = 1 - 2 q.
     assert math.cos(math.atan((2.0 * special.ndtr(shift) - 1.0) / (1.0 - 2.0 * q))) == pytest.approx(closed, abs=6e-5)
 
 
@@ -144,7 +144,7 @@ def test_angle_is_within_a_percent_of_truth_when_draws_are_a_million(encoder: Si
     certified = AngleLaw(tails_from_truth(encoder, AXIS, 1_000_000, 0.001)).angle(shift)
     truth = angle_between(encoder.smoothed(shift), AXIS)
     phi = np.arctan2(encoder.features[:, 0, 1], encoder.features[:, 0, 0])
-    assert phi.max() < truth + math.pi / 2.0  # where theory 10 promises it
+    assert phi.max() < truth + math.pi / 2.0  # where theory section 10 promises it
     assert truth < certified < 1.01 * truth
 
 

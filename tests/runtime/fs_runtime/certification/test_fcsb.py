@@ -1,4 +1,4 @@
-"""The paper's bound, by its formula (theory 1), and where it says nothing."""
+"""The paper's bound, by its formula (theory section 1), and where it says nothing."""
 
 import math
 
@@ -8,7 +8,7 @@ from scipy import special
 
 from fs_runtime.certification import Fcsb, certify_cosines
 
-# The paper's bound, theory 3: m = 2 S - 1, s, cosine.
+# The paper's bound, theory section 3: m = 2 S - 1, s, cosine.
 PUBLISHED = [(0.6, 0.5, 0.2674), (0.8, 0.5, 0.5655), (0.95, 1.0, 0.6629)]
 
 

@@ -1,4 +1,4 @@
-"""The floor of theory 11: nothing deterministic certifies a smaller angle."""
+"""The floor of theory section 11: nothing deterministic certifies a smaller angle."""
 
 import math
 

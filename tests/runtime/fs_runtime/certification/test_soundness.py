@@ -1,4 +1,4 @@
-"""Certificates hold as often as they promise, on encoders whose smoothed feature is known exactly (theory 10)."""
+"""Certificates hold as often as they promise, on encoders whose smoothed feature is known exactly (section 10)."""
 
 import math
 from collections.abc import Callable

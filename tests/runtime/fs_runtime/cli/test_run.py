@@ -132,9 +132,9 @@ def test_run_writes_no_colour_when_no_color_is_set(folder: Path) -> None:
 
 
 def test_printable_escapes_when_a_character_could_steer_a_terminal() -> None:
-    assert printable("é 漢 [b] a\nb") == "é 漢 [b] a\nb"
-    assert printable("\x1b[0m\r\t\x07\x9b\u202e\u200b\udcff\x00") == (
-        "\\x1b[0m\\r\\t\\x07\\x9b\\u202e\\u200b\\udcff\\x00"
+    assert printable("é 漢 [b] a") == "é 漢 [b] a"
+    assert printable("\x1b[0m\n\r\t\x07\x9b\u202e\u200b\udcff\x00") == (
+        "\\x1b[0m\\n\\r\\t\\x07\\x9b\\u202e\\u200b\\udcff\\x00"
     )
 
 

@@ -164,7 +164,7 @@ def test_noise_has_unbiased_low_bits_when_k_is_grouped_by_magnitude(
 
 
 def test_parity_check_catches_the_bias_when_float32_noise_is_rounded_half_even() -> None:
-    # What theory 8 forbids: at sigma 0.5 float32 holds quarters of a step, and a tie goes to the even neighbour.
+    # What section 8 forbids: at sigma 0.5 float32 holds quarters of a step, and a tie goes to the even neighbour.
     normal = np.random.default_rng(5).standard_normal(4 * SIZE, dtype=np.float32)
     steps = np.rint(normal * np.float32(0.5 / GRID_STEP)).astype(np.int32)
     p_values = residue_p_values(steps, 0.5, 2)

@@ -1,0 +1,122 @@
+"""What the benchmarks share: the machine's facts, a bundle to measure, the photo, and where results go."""
+
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+MODEL = "efficientnet-lite0"
+_PACKAGES = ("fs-runtime", "fs-export", "numpy", "Pillow", "onnxruntime", "torch", "onnx", "scikit-image")
+
+console = Console()
+
+bundle_option = click.option(
+    "--bundle",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Bundle to measure; default: one is exported into a temporary folder.",
+)
+
+
+def machine() -> dict[str, Any]:
+    """What a figure depends on besides the code: nothing that names the machine."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load_average": [round(load, 2) for load in os.getloadavg()],
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }
+
+
+def chelsea() -> np.ndarray:
+    """The photo ``chelsea`` of scikit-image, uint8 [300, 451, 3]."""
+    from skimage import data
+
+    return data.chelsea()
+
+
+@contextmanager
+def bundle_folder(given: Path | None, *, sigma: float, noise_batch: int, threads: int) -> Iterator[Path]:
+    """``given``, or a bundle of EfficientNet-Lite0 exported for as long as the context lasts."""
+    if given is not None:
+        yield given
+        return
+    import fs_export
+
+    with tempfile.TemporaryDirectory() as folder, console.status(f"exporting {MODEL}"):
+        output = Path(folder) / "bundle"
+        fs_export.export(MODEL, sigma=sigma, noise_batch=noise_batch, output=output, threads=threads)
+        yield output
+
+
+def quartiles(values: list[float]) -> dict[str, float]:
+    """Median and quartiles."""
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+    return {"median": float(middle), "lower_quartile": float(low), "upper_quartile": float(high)}
+
+
+class Neighbours:
+    """Measures what other processes took of the cores while the context lasted, as a share of them."""
+
+    share = 0.0
+
+    def __enter__(self) -> "Neighbours":
+        self._begun = (time.perf_counter(), _busy(), sum(os.times()[:2]))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        wall, busy, own = self._begun
+        foreign = (_busy() - busy) - (sum(os.times()[:2]) - own)
+        self.share = max(0.0, foreign / ((time.perf_counter() - wall) * (os.cpu_count() or 1)))
+
+
+def verdict(met: bool) -> str:
+    """A target's outcome, for a table."""
+    return "[green]met[/]" if met else "[bold red]missed[/]"
+
+
+def write_results(name: str, results: dict[str, Any]) -> None:
+    """Write ``results`` with the machine's facts to benchmarks/results/NAME.json."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    document = {"schema_version": 1, "benchmark": name, "machine": machine(), **results}
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    console.print(f"written: {path.relative_to(ROOT)}", highlight=False)
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def _busy() -> float:
+    """Seconds that all cores together have worked since the machine started; stolen time is work of others."""
+    fields = [int(field) for field in Path("/proc/stat").read_text(encoding="utf-8").split("\n", 1)[0].split()[1:9]]
+    idle, waiting = fields[3], fields[4]
+    return (sum(fields) - idle - waiting) / os.sysconf("SC_CLK_TCK")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
