@@ -1,0 +1,102 @@
+"""fp16 graphs: what is half, what is not, and what a broken conversion does."""
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import pytest
+from helpers import tiny_huggingface, tiny_torch
+from onnx import TensorProto
+
+import fs_runtime
+from fs_exporters.onnx.half import to_fp16
+from fs_exporters.pipeline import export_bundle
+
+KEPT = {"LayerNormalization", "Softmax", "ReduceL2", "ReduceSum", "ReduceMean"}
+
+
+@pytest.fixture(scope="module")
+def vit(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fp16")
+    model = tiny_huggingface.save("vit", folder / "vit")
+    common = {"sigma": 0.1, "noise_batch": 4, "threads": 1}
+    return {
+        precision: export_bundle(str(model), output=folder / precision, precision=precision, **common)
+        for precision in ("fp32", "fp16")
+    }
+
+
+def types_of(path):
+    """The element type of every tensor, by name."""
+    graph = onnx.shape_inference.infer_shapes(onnx.load(path), strict_mode=True).graph
+    values = (*graph.value_info, *graph.input, *graph.output)
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    return graph, types | {tensor.name: tensor.data_type for tensor in graph.initializer}
+
+
+def test_export_keeps_noise_norms_and_reductions_in_fp32_when_fp16_is_asked(vit):
+    graph, types = types_of(vit["fp16"].path / "model.onnx")
+    kinds = Counter()
+    for node in graph.node:
+        floats = [types[name] for name in node.output if types.get(name) in (TensorProto.FLOAT, TensorProto.FLOAT16)]
+        kinds.update((node.op_type, kind) for kind in floats)
+        if node.op_type in KEPT:
+            assert TensorProto.FLOAT16 not in {types.get(name) for name in (*node.input, *node.output)}, node.name
+        if "noise" in node.input:
+            assert [types[name] for name in (*node.input, *node.output)] == [TensorProto.FLOAT] * 3
+    assert kinds["MatMul", TensorProto.FLOAT16] >= 10
+    assert kinds["Conv", TensorProto.FLOAT16] == 1
+    assert kinds["LayerNormalization", TensorProto.FLOAT] == 5
+    assert {types[value.name] for value in (*graph.input, *graph.output)} == {TensorProto.FLOAT}
+
+
+def test_export_never_passes_noise_through_fp16_when_fp16_is_asked(vit):
+    graph, types = types_of(vit["fp16"].path / "model.onnx")
+    tensor = "noise"
+    for _ in range(3):
+        (node,) = [node for node in graph.node if tensor in node.input]
+        assert node.op_type in ("Add", "Sub", "Div")
+        tensor = node.output[0]
+        assert types[tensor] == TensorProto.FLOAT
+
+
+def test_export_halves_the_file_and_passes_the_gate_when_fp16_is_asked(vit):
+    sizes = {precision: result.manifest.graphs[0].bytes for precision, result in vit.items()}
+    assert sizes["fp16"] < 0.6 * sizes["fp32"]
+    (parity,) = vit["fp16"].manifest.parity
+    assert 0.999 <= parity.smallest_cosine < 1.0
+    assert abs(parity.angle_graph - parity.angle_original) <= parity.angle_change_allowed
+    assert vit["fp16"].manifest.graphs[0].precision == "fp16"
+
+
+def test_certificates_of_both_precisions_agree_when_the_noise_is_the_same(vit):
+    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    angles = []
+    for result in vit.values():
+        with fs_runtime.load(result.path, threads=1) as encoder:
+            angles.append(encoder.certify(image, draws=64, alpha=0.01, seed=1).angle(0.05))
+    assert abs(angles[0] - angles[1]) < 0.01
+    assert angles[0] != angles[1]
+
+
+def test_layer_norm_stays_one_node_when_exported(vit):
+    for result in vit.values():
+        graph = onnx.load(result.path / "model.onnx").graph
+        assert sum(node.op_type == "LayerNormalization" for node in graph.node) == 5
+
+
+def test_export_refuses_an_unknown_precision(tmp_path):
+    with pytest.raises(fs_runtime.InputError, match="--precision"):
+        export_bundle(tiny_torch.MODEL, sigma=0.1, noise_batch=2, output=tmp_path / "b", precision="fp8")
+
+
+def test_to_fp16_refuses_when_the_graph_is_not_a_smoothed_one():
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Relu", ["noise"], ["raw_norm"])],
+        "other",
+        [value("noise", TensorProto.FLOAT, (1,))],
+        [value("raw_norm", TensorProto.FLOAT, (1,))],
+    )
+    with pytest.raises(RuntimeError, match="not Add"):
+        to_fp16(onnx.helper.make_model(graph))

@@ -1,0 +1,65 @@
+"""preprocessor_config.json, in the shapes that real ones have."""
+
+import pytest
+
+from fs_models.encoders.hf_preprocess import read_preprocess
+from fs_runtime.errors import InputError
+from fs_runtime.preprocess import CenterCrop, Exact, ShortestEdge
+
+CLIP = {
+    "crop_size": {"height": 224, "width": 224},
+    "do_center_crop": True,
+    "do_resize": True,
+    "image_mean": [0.48, 0.45, 0.4],
+    "image_std": [0.26, 0.26, 0.27],
+    "resample": 3,
+    "size": {"shortest_edge": 224},
+}
+OLD_CLIP = {**CLIP, "crop_size": 224, "size": 224}
+VIT = {"do_resize": True, "size": {"height": 224, "width": 196}, "resample": 2, "do_normalize": False}
+OLD_VIT = {"do_resize": True, "size": 224, "do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+CONVNEXT = {"do_resize": True, "size": {"shortest_edge": 224}, "crop_pct": 0.875, "resample": 3}
+
+
+@pytest.mark.parametrize(
+    ("config", "resize", "crop", "size"),
+    [
+        (CLIP, ShortestEdge(224, "bicubic"), CenterCrop(224, 224), (224, 224)),
+        (OLD_CLIP, ShortestEdge(224, "bicubic"), CenterCrop(224, 224), (224, 224)),
+        (VIT, Exact(224, 196, "bilinear"), None, (224, 196)),
+        (OLD_VIT, Exact(224, 224, "bilinear"), None, (224, 224)),
+        (CONVNEXT, ShortestEdge(256, "bicubic"), CenterCrop(224, 224), (224, 224)),
+        ({"image_processor": CLIP}, ShortestEdge(224, "bicubic"), CenterCrop(224, 224), (224, 224)),
+        ({"do_resize": False, "do_center_crop": True, "crop_size": 96}, None, CenterCrop(96, 96), (96, 96)),
+    ],
+)
+def test_read_preprocess_gives_the_rule_when_the_file_is_common(config, resize, crop, size):
+    read = read_preprocess(config, "f")
+    assert (read.rule.resize, read.rule.crop, (read.height, read.width)) == (resize, crop, size)
+
+
+def test_read_preprocess_normalises_nothing_when_the_file_does_not_ask():
+    read = read_preprocess(VIT, "f")
+    assert (read.mean, read.std) == ((0.0,) * 3, (1.0,) * 3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"do_pad": True},
+        {"rescale_factor": 1 / 127.5},
+        {"do_rescale": False},
+        {"resample": 9},
+        {"size": "224"},
+        {"size": {"longest_edge": 224, "shortest_edge": 10}},
+        {"crop_size": None},
+        {"do_center_crop": False},
+        {"image_mean": [0.5]},
+        {"image_std": [0.5, 0.0, 0.5]},
+        {"image_mean": ["a", "b", "c"]},
+        {"image_mean": [float("nan")] * 3},
+    ],
+)
+def test_read_preprocess_refuses_what_the_runtime_cannot_do(change):
+    with pytest.raises(InputError, match=r"folder/preprocessor_config\.json"):
+        read_preprocess({**CLIP, **change}, "folder/preprocessor_config.json")
