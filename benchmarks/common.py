@@ -19,6 +19,8 @@ from rich.console import Console
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 MODEL = "efficientnet-lite0"
+VIT = "vit-b-32"
+"""A full-size CLIP ViT-B/32 of random weights, made on the spot: it has the real cost and no meaning."""
 _PACKAGES = ("fs-runtime", "fs-export", "numpy", "Pillow", "onnxruntime", "torch", "onnx", "scikit-image")
 
 console = Console()
@@ -51,17 +53,44 @@ def chelsea() -> np.ndarray:
 
 
 @contextmanager
-def bundle_folder(given: Path | None, *, sigma: float, noise_batch: int, threads: int) -> Iterator[Path]:
-    """``given``, or a bundle of EfficientNet-Lite0 exported for as long as the context lasts."""
+def bundle_folder(
+    given: Path | None, *, sigma: float, noise_batch: int, threads: int, model: str = MODEL
+) -> Iterator[Path]:
+    """``given``, or a bundle of ``model`` exported for as long as the context lasts."""
     if given is not None:
         yield given
         return
     import fs_export
 
-    with tempfile.TemporaryDirectory() as folder, console.status(f"exporting {MODEL}"):
+    with tempfile.TemporaryDirectory() as folder, console.status(f"exporting {model}"):
         output = Path(folder) / "bundle"
-        fs_export.export(MODEL, sigma=sigma, noise_batch=noise_batch, output=output, threads=threads)
+        fs_export.export(model, sigma=sigma, noise_batch=noise_batch, output=output, threads=threads)
         yield output
+
+
+@contextmanager
+def model_folder(model: str) -> Iterator[str]:
+    """``model``, or for ``vit-b-32`` a folder of it for as long as the context lasts."""
+    if model != VIT:
+        yield model
+        return
+    import torch
+    from transformers.models.clip import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    torch.manual_seed(0)
+    config = CLIPVisionConfig(image_size=224, patch_size=32, projection_dim=512)
+    preprocess = {
+        "size": {"shortest_edge": 224},
+        "resample": 3,
+        "do_center_crop": True,
+        "crop_size": 224,
+        "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        CLIPVisionModelWithProjection(config).save_pretrained(folder)
+        (Path(folder) / "preprocessor_config.json").write_text(json.dumps(preprocess), encoding="utf-8")
+        yield folder
 
 
 def quartiles(values: list[float]) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """The certified angle as a function of the radius: what every bound ends in."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,7 @@ Bound = Literal["gram", "angle-law", "fcsb"]
 Evidence = GramLaw | AngleLaw | Fcsb
 
 _LARGEST_SHIFT = 64.0
+_SHIFT_RESOLUTION = 1e-10
 
 
 @dataclass(frozen=True)
@@ -65,27 +67,50 @@ class CertifiedCurve:
             raise CertificationError(f"cosine must lie in [-1, 1], not {cosine}")
         if cosine == -1.0:
             return math.inf
-        if self.evidence.angle(0.0) > math.acos(cosine):
-            return 0.0
+        target = math.acos(cosine)
+
+        def excess(shift: float) -> float:
+            return self.evidence.angle(shift) - target
+
         low, high = 0.0, 1.0
-        while high < _LARGEST_SHIFT and self._certifies(high, cosine):
-            low, high = high, 2.0 * high
-        while high - low > 1e-9 * high:
-            middle = 0.5 * (low + high)
-            if self._certifies(middle, cosine):
-                low = middle
-            else:
-                high = middle
-        return low * self.sigma
+        at_low = excess(low)
+        if at_low > 0.0:
+            return 0.0
+        while (at_high := excess(high)) <= 0.0 and high < _LARGEST_SHIFT:
+            low, high, at_low = high, 2.0 * high, at_high
+        return _last_not_positive(excess, (low, at_low), (high, at_high)) * self.sigma
 
     def floor(self, radius: float) -> float:
         """The angle in radians that no certificate from as many draws can go below (docs/theory.md section 11)."""
         return floor_angle(self.draws, self.alpha, self._shift(radius))
 
-    def _certifies(self, shift: float, cosine: float) -> bool:
-        return self.evidence.angle(shift) <= math.acos(cosine)
-
     def _shift(self, radius: float) -> float:
         if not radius >= 0.0:
             raise CertificationError(f"radius must be a number >= 0, not {radius}")
         return radius / self.sigma
+
+
+def _last_not_positive(
+    function: Callable[[float], float], low: tuple[float, float], high: tuple[float, float]
+) -> float:
+    """Where a rising function passes zero, to 1e-10 on the side where it is not positive.
+
+    Both ends are (argument, value). The ITP method (Oliveira and Takahashi, 2020): about ten evaluations where the
+    function is smooth, which matters as each may be an optimisation, and never more than halving takes, plus one.
+    """
+    (a, at_a), (b, at_b) = low, high
+    shrink = 0.2 / (b - a)
+    room = _SHIFT_RESOLUTION * 2.0 ** math.ceil(math.log2((b - a) / _SHIFT_RESOLUTION))
+    while b - a > _SHIFT_RESOLUTION * max(1.0, b):
+        middle = 0.5 * (a + b)
+        crossing = (at_b * a - at_a * b) / (at_b - at_a) if at_b > at_a else middle
+        towards = math.copysign(min(shrink * (b - a) ** 2, abs(middle - crossing)), middle - crossing)
+        reach = max(room - 0.5 * (b - a), 0.0)
+        argument = min(max(crossing + towards, middle - reach), middle + reach)
+        value = function(argument)
+        if value <= 0.0:
+            a, at_a = argument, value
+        else:
+            b, at_b = argument, value
+        room *= 0.5
+    return a

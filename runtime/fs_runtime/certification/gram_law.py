@@ -6,16 +6,19 @@ directions; the second moments of the off-axis parts show how far.
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from fs_runtime.certification.angle_law import AngleLaw
 from fs_runtime.certification.binomial import kl_upper_inverse
-from fs_runtime.certification.gram_dual import GramConstraints, dual_angle
+from fs_runtime.certification.chord_law import chord_law
+from fs_runtime.certification.dual_search import search
+from fs_runtime.certification.gram_dual import GramConstraints, GramDual
 from fs_runtime.certification.tails import TailBounds
 
 _HALF_PI = 0.5 * math.pi
+_SMALLEST_SHIFT = 0.03
 
 
 @dataclass(frozen=True)
@@ -85,3 +88,28 @@ class GramLaw:
         # Cauchy-Schwarz against the likelihood ratio, whose variance is exp(s^2) - 1.
         bulk = self.mean + math.sqrt(self.second_moment * math.expm1(min(shift * shift, 700.0)))
         return math.atan2(bulk + tail, along)
+
+
+@lru_cache(maxsize=1024)
+def dual_angle(constraints: GramConstraints, shift: float, known: float) -> float:
+    """The smallest angle in radians found and proved at ``shift`` = radius / sigma; pi if it is not below ``known``.
+
+    Guarantee: where the constraints hold, the smoothed feature turns by less than the returned angle under any
+    perturbation of l2 norm at most ``shift`` sigma (docs/theory.md Theorem 14). The search works in floating point and
+    may end anywhere; the proof is one evaluation of F at the multipliers it ended with, by the chord law's upper bound
+    and with a margin for rounding. A bad search makes the angle larger, never wrong.
+
+    Args:
+        constraints: upper bounds, as the draws gave them.
+        shift: s >= 0.
+        known: an angle that is already proved, from which the search starts. If it is above pi / 2 there is nothing to
+            find: at theta = pi / 2 the best dual is the angle law.
+    """
+    if known > _HALF_PI:
+        return math.pi
+    # What is proved at a larger shift holds at a smaller one, and at s = 0 the program has no unique optimum.
+    shift = max(shift, _SMALLEST_SHIFT)
+    dual = GramDual(constraints, chord_law(shift))
+    proved = dual.proved_cotangent(search(dual, dual.guess(shift, known)))
+    angle = math.pi if proved is None else math.atan2(1.0, proved)
+    return angle if angle < known else math.pi

@@ -1,0 +1,131 @@
+"""What certification costs besides the encoder: milliseconds for a radius, for an inverse, and for the statistics.
+
+    python benchmarks/certification_cost.py
+
+prints a table and writes benchmarks/results/certification_cost.json. Features are synthetic, of 1280 dimensions,
+scattered about one axis as an image encoder's are under noise. Each time is the median over repetitions, with nothing
+cached.
+"""
+
+import argparse
+import json
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+
+from fs_runtime.certification import Bound, CertifiedCurve, certify_features
+from fs_runtime.certification.chord_law import chord_law
+from fs_runtime.certification.gram_law import dual_angle
+
+BOUNDS: tuple[Bound, ...] = ("gram", "angle-law", "fcsb")
+DRAWS = (512, 2048)
+SHIFTS = (0.1, 0.25, 0.5, 1.0, 1.5)
+COSINES = (0.7, 0.9, 0.95)
+PILOT, DIMENSIONS, SIGMA, ALPHA = 128, 1280, 0.25, 0.001
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Milliseconds: of one angle (median and most over the shifts), of one radius from a cosine, of the statistics."""
+
+    bound: Bound
+    draws: int
+    angle_ms: float
+    slowest_angle_ms: float
+    inverse_ms: float
+    statistics_ms: float
+
+
+def features(count: int, seed: int) -> npt.NDArray[np.float32]:
+    """Unit rows about 0.2 radians from one axis, scattered over many directions of unequal weight."""
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((count, DIMENSIONS)) * np.geomspace(1.0, 0.02, DIMENSIONS)
+    rows *= 0.2 / math.sqrt(float(np.square(rows).sum(axis=1).mean()))
+    rows[:, 0] += 1.0
+    return np.asarray(rows / np.linalg.norm(rows, axis=1)[:, None], dtype=np.float32)
+
+
+def milliseconds(action: Callable[[], object], repetitions: int) -> float:
+    """Median time of ``action``, with the caches of the Gram law emptied before each."""
+    times = []
+    for _ in range(repetitions):
+        dual_angle.cache_clear()
+        chord_law.cache_clear()
+        begun = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - begun)
+    return 1e3 * statistics.median(times)
+
+
+def cost_of(bound: Bound, draws: int, repetitions: int) -> Cost:
+    pilot, drawn = features(PILOT, 1), features(draws, 2)
+
+    def certify() -> CertifiedCurve:
+        return certify_features(pilot, drawn, sigma=SIGMA, alpha=ALPHA, bound=bound)
+
+    curve = certify()
+    curve.angle(0.0)  # the confidence bounds are computed once
+    angles = [milliseconds(lambda s=shift: curve.angle(s * SIGMA), repetitions) for shift in SHIFTS]
+    inverses = [milliseconds(lambda c=cosine: curve.radius(c), max(1, repetitions // 4)) for cosine in COSINES]
+    return Cost(
+        bound=bound,
+        draws=draws,
+        angle_ms=statistics.median(angles),
+        slowest_angle_ms=max(angles),
+        inverse_ms=statistics.median(inverses),
+        statistics_ms=milliseconds(certify, max(1, repetitions // 4)),
+    )
+
+
+def table_of(costs: list[Cost]) -> Table:
+    table = Table(title=f"Certification besides the encoder (D = {DIMENSIONS}, milliseconds)")
+    table.add_column("bound")
+    for name in ("n", "angle(r)", "slowest", "radius(cosine)", "statistics"):
+        table.add_column(name, justify="right")
+    for cost in costs:
+        numbers = (cost.angle_ms, cost.slowest_angle_ms, cost.inverse_ms, cost.statistics_ms)
+        table.add_row(cost.bound, str(cost.draws), *(f"{number:.3g}" for number in numbers))
+    return table
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repetitions", type=int, default=20)
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).resolve().parent / "results" / "certification_cost.json"
+    )
+    arguments = parser.parse_args()
+    if arguments.repetitions < 1:
+        parser.error("--repetitions must be at least 1")
+    costs = [cost_of(bound, draws, arguments.repetitions) for draws in DRAWS for bound in BOUNDS]
+    report = {
+        "schema_version": 1,
+        "benchmark": "certification_cost",
+        "dimensions": DIMENSIONS,
+        "pilot": PILOT,
+        "alpha": ALPHA,
+        "shifts": SHIFTS,
+        "cosines": COSINES,
+        "repetitions": arguments.repetitions,
+        "results": [
+            {key: value if isinstance(value, str) else round(value, 4) for key, value in asdict(cost).items()}
+            for cost in costs
+        ],
+    }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    Console(width=None if sys.stdout.isatty() else 100).print(table_of(costs))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
