@@ -60,8 +60,8 @@ def test_angle_pays_for_the_grid_when_the_radius_is_positive(gram: FeatureCertif
     assert gram.image.grid_distance > 0.0
     assert gram.angle(0.0) == gram.curve.angle(0.0)
     for radius in (1e-9, 0.01, 0.05, 0.2):
-        assert gram.angle(radius) == gram.curve.angle(radius + cost) >= gram.curve.angle(radius)
-    # The curve rises by less than its own resolution over so small a cost, but not over a large one.
+        assert gram.angle(radius) == gram.curve.angle(radius + cost)
+    # Over so small a cost the dual rises by less than its search resolves, but not over a large one.
     assert gram.angle(0.05) > gram.curve.angle(0.05 - 100 * cost)
 
 
