@@ -12,9 +12,12 @@ from fs_export import options
 from fs_export.stages import next_commands, stage_reporter
 from fs_runtime.certificate import FeatureCertificate
 from fs_runtime.cli.certify import FRACTIONS, cosine_cell, explanation, score_cell
-from fs_runtime.cli.terminal import data, draw_progress, messages, table
+from fs_runtime.cli.report import make_report
+from fs_runtime.cli.run import writing
+from fs_runtime.cli.terminal import data, draw_progress, messages, printable, table
 from fs_runtime.encoder import SmoothedEncoder, load
 from fs_runtime.errors import InputError
+from fs_runtime.report import ReportFiles, check_free, read_results, report_paths, require_matplotlib, write_together
 
 _MODEL = "efficientnet-lite0"
 _PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
@@ -26,11 +29,11 @@ _PILOT = 128
 @click.command()
 @click.option("--sigma", type=float, default=0.1, show_default=True, help="Noise, in units of [0, 1] pixels.")
 @click.option("--draws", type=click.IntRange(min=1), default=512, show_default=True, help="Certifying draws a photo.")
-@options.output("Folder for the bundle and the photos.", default="fs-demo")
+@options.output("Folder for the bundle, the photos and the report.", default="fs-demo")
 @options.overwrite
 @options.threads
 def demo(sigma: float, draws: int, output: Path, overwrite: bool, threads: int | None) -> None:
-    """Export EfficientNet-Lite0 with its pretrained weights and certify four photos.
+    """Export EfficientNet-Lite0 with its pretrained weights, certify four photos and make a report of them.
 
     The table sets the bound `gram` beside `fcsb`, the bound of the paper that introduced feature-space smoothing,
     from the same draws.
@@ -38,6 +41,9 @@ def demo(sigma: float, draws: int, output: Path, overwrite: bool, threads: int |
     import fs_export
 
     photos = _find_photos()
+    require_matplotlib()
+    results, report = output / "results.jsonl", report_paths(output)
+    check_free([results, report.page, report.picture], overwrite=overwrite)
     bundle = output / f"{_MODEL}-sigma{sigma:g}"
     with stage_reporter() as reporter:
         fs_export.export(
@@ -55,6 +61,10 @@ def demo(sigma: float, draws: int, output: Path, overwrite: bool, threads: int |
     copies = [Path(shutil.copy(photo, folder)) for photo in photos]
     with load(bundle, threads=threads) as encoder:
         certificates = _certify(encoder, copies, draws)
+    with writing(output):
+        write_together({results: "".join(f"{each.to_json()}\n" for each in certificates).encode()})
+    with results.open("rb") as lines:
+        make_report(read_results(lines, str(results)), output, overwrite=overwrite)
     data().print(_table(certificates))
     messages().print(explanation(certificates[0]), style="dim", highlight=False, soft_wrap=True)
     place, photo = shlex.quote(str(bundle)), shlex.quote(str(copies[1]))
@@ -62,7 +72,14 @@ def demo(sigma: float, draws: int, output: Path, overwrite: bool, threads: int |
         f"fs-runtime certify {place} {photo} --draws 2048",
         f"fs-runtime certify {place} YOUR_PHOTO.jpg --json",
         f"fs-runtime inspect {place}",
+        f"xdg-open {shlex.quote(str(report.page))}",
     )
+    data().print(_written(results, report), markup=False, highlight=False, soft_wrap=True)
+
+
+def _written(results: Path, report: ReportFiles) -> str:
+    lines = {"certificates": results, "report": report.page, "its picture": report.picture}
+    return "\n".join(f"{what:<13} {printable(str(path))}" for what, path in lines.items())
 
 
 def _find_photos() -> list[Path]:
@@ -78,7 +95,7 @@ def _find_photos() -> list[Path]:
 
 def _certify(encoder: SmoothedEncoder, photos: list[Path], draws: int) -> list[FeatureCertificate]:
     certificates = []
-    with draw_progress(len(photos) * (draws + _PILOT)) as progress:
+    with draw_progress(len(photos)) as progress:
         for photo in photos:
             progress.begin(photo.name)
             certificate = encoder.certify(photo, draws=draws, alpha=_ALPHA, pilot=_PILOT, progress=progress.update)

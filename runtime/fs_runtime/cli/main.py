@@ -6,6 +6,7 @@ import click
 
 from fs_runtime.cli.certify import certify
 from fs_runtime.cli.inspect import inspect
+from fs_runtime.cli.report import report
 from fs_runtime.cli.run import run
 from fs_runtime.cli.smooth import smooth
 from fs_runtime.cli.verify import verify
@@ -23,7 +24,7 @@ def cli() -> None:
     """
 
 
-for command in (certify, smooth, inspect, verify):
+for command in (certify, smooth, report, inspect, verify):
     cli.add_command(command)
 
 

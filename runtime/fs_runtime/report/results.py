@@ -1,0 +1,195 @@
+"""Reading results: the JSON lines of ``fs-runtime certify --json``."""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import IO, Literal
+
+import msgspec
+import numpy as np
+
+from fs_runtime.certificate import SCHEMA, FeatureCertificate
+from fs_runtime.certification import AngleLaw, GramLaw, TailBounds
+from fs_runtime.errors import InputError
+from fs_runtime.noise import LARGEST_SIGMA
+
+ERROR_SCHEMA: Literal["fs-runtime/error/1"] = "fs-runtime/error/1"
+LONGEST_LINE = 1 << 24
+"""Bytes; a certificate with the longest reference that JSON lines hold has a hundredth of it."""
+
+# Features are unit vectors up to float32 rounding, and so are the numbers made of them.
+_SLACK = 1e-3
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image that was not certified.
+
+    Attributes:
+        image: its path.
+        error: why, in one sentence.
+    """
+
+    image: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a file of results holds.
+
+    Attributes:
+        certificates: in the order of the lines, without their reference features, which no report shows.
+        failures: images that failed, in the order of the lines.
+        torn: whether the last line was cut short and left out.
+    """
+
+    certificates: tuple[FeatureCertificate, ...]
+    failures: tuple[Failure, ...] = ()
+    torn: bool = False
+
+
+class _Schema(msgspec.Struct):
+    schema: str
+
+
+class _Reference(msgspec.Struct):
+    reference: msgspec.Raw
+
+
+class _Failure(msgspec.Struct):
+    image: str
+    error: str
+
+
+def read_results(lines: IO[bytes], name: str) -> Results:
+    """Read the JSON lines that ``fs-runtime certify --json`` wrote.
+
+    A last line without its newline that does not parse is what a stopped run leaves: it is left out and reported.
+
+    Args:
+        lines: a binary stream.
+        name: what messages call it.
+
+    Raises:
+        InputError: a line is no certificate and no error line, or there is no certificate at all.
+    """
+    certificates: list[FeatureCertificate] = []
+    failures: list[Failure] = []
+    torn = False
+    for number, line in _numbered(lines, name):
+        try:
+            item = _item(line)
+        except InputError as error:
+            torn = not line.endswith(b"\n")
+            if torn:
+                break
+            raise InputError(f"{name}, line {number}: {error}") from error
+        if isinstance(item, Failure):
+            failures.append(item)
+        else:
+            certificates.append(item)
+    if not certificates:
+        held = f"only errors, of {len(failures)} images" if failures else "no line that is whole" if torn else "nothing"
+        raise InputError(
+            f"{name} holds no certificate ({held}): make it with fs-runtime certify DIR IMAGES... --json > {name}"
+        )
+    return Results(tuple(certificates), tuple(failures), torn)
+
+
+def _numbered(lines: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    while line := lines.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise InputError(f"{name}, line {number} is longer than {LONGEST_LINE} bytes: it is no certificate")
+        if line.strip():
+            yield number, line
+
+
+def _item(line: bytes) -> FeatureCertificate | Failure:
+    try:
+        schema = msgspec.json.decode(line, type=_Schema).schema
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"not JSON with a schema ({error}): give the output of fs-runtime certify --json") from error
+    if schema == ERROR_SCHEMA:
+        try:
+            failure = msgspec.json.decode(line, type=_Failure)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise InputError(f"not an error line of schema {ERROR_SCHEMA} ({error})") from error
+        return Failure(failure.image, failure.error)
+    if schema != SCHEMA:
+        raise InputError(
+            f"schema {schema!r} is not {SCHEMA}: give the output of fs-runtime certify --json, "
+            "or the fs-runtime that wrote it"
+        )
+    certificate = FeatureCertificate.from_json(_without_missing_reference(line))
+    _check(certificate)
+    # Thousands of certificates fit into memory without their features.
+    return replace(certificate, reference=np.empty(0))
+
+
+def _without_missing_reference(line: bytes) -> str:
+    """The line as ``from_json`` takes it: a reference feature that is too long for JSON becomes an empty one."""
+    try:
+        missing = bytes(msgspec.json.decode(line, type=_Reference).reference).strip() == b"null"
+    except (msgspec.DecodeError, RecursionError):
+        return line.decode("utf-8", "replace")  # which from_json refuses, and says why
+    if not missing:
+        return line.decode("utf-8")
+    fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    fields["reference"] = msgspec.Raw(b"[]")
+    fields["reference_sha256"] = msgspec.Raw(b'"%s"' % hashlib.sha256(b"").hexdigest().encode())
+    return msgspec.json.encode(fields).decode("utf-8")
+
+
+def _check(certificate: FeatureCertificate) -> None:
+    """Refuse numbers that no certificate can have, before anything is computed from them."""
+    score, image, evidence = certificate.score, certificate.image, certificate.curve.evidence
+    sound = (
+        0.0 < certificate.sigma <= LARGEST_SIGMA
+        and 0.0 < certificate.alpha < 1.0
+        and certificate.draws >= 1
+        and certificate.pilot >= 1
+        and 0.0 <= score.lower <= score.upper <= 1.0
+        and score.lower - _SLACK <= score.estimate <= score.upper + _SLACK
+        and image.height >= 1
+        and image.width >= 1
+        and image.values >= 3
+        and 0.0 < image.operator_norm < math.inf
+        and 0.0 <= image.resampling_error < math.inf
+        and 0.0 <= image.grid_distance < math.inf
+    )
+    if isinstance(evidence, GramLaw):
+        tails = evidence.tails
+        sound = (
+            sound
+            and evidence.alpha == certificate.alpha
+            and _sound_tails(tails, certificate.draws, 0.5 * certificate.alpha)
+            and 0 <= evidence.cut < len(tails.thresholds)
+            and 0.0 <= evidence.largest_eigenvalue <= 1.0 + _SLACK
+            and 0.0 <= evidence.mean_norm <= 1.0 + _SLACK
+        )
+    elif isinstance(evidence, AngleLaw):
+        sound = sound and _sound_tails(evidence.tails, certificate.draws, certificate.alpha)
+    else:
+        sound = (
+            sound
+            and (evidence.draws, evidence.alpha) == (certificate.draws, certificate.alpha)
+            and abs(evidence.mean_cosine) <= 1.0 + _SLACK
+        )
+    if not sound:
+        raise InputError("its numbers contradict each other, so it is no certificate: certify the image again")
+
+
+def _sound_tails(tails: TailBounds, draws: int, alpha: float) -> bool:
+    edges = (0.0, *tails.thresholds, math.pi)
+    return (
+        len(tails.thresholds) == len(tails.counts) > 0
+        and all(low < high for low, high in pairwise(edges))
+        and all(0 <= count <= draws for count in tails.counts)
+        and tails.draws == draws
+        and tails.alpha == alpha
+    )
