@@ -14,7 +14,7 @@ import msgspec
 from fs_exporters.bundle import check_free, new_folder
 from fs_exporters.graph import SmoothedGraph
 from fs_exporters.onnx import OPSET, trace
-from fs_exporters.parity import check_parity, measure_parity
+from fs_exporters.parity import ParityError, check_parity, measure_parity
 from fs_models.encoders import EncoderAdapter, EncoderSpec, LoadRequest, load_encoder
 from fs_models.gsb import no_booster
 from fs_runtime.backends import find_backend
@@ -161,10 +161,19 @@ def verify_bundle(
     *,
     threads: int | None = None,
     expect_sha256: str | None = None,
+    model: str | None = None,
     trust_pickle: bool = False,
     trust_remote_code: bool = False,
 ) -> Parity:
     """Check a bundle's files, load its encoder again, and hold the graph against it on fresh runs of both.
+
+    Args:
+        path: the bundle's folder.
+        threads: threads for the graph and the noise; default: the cores this process may use.
+        expect_sha256: SHA-256 that manifest.json must have.
+        model: where the encoder is now, if not where the manifest says.
+        trust_pickle: read weights that are Python pickles.
+        trust_remote_code: run Python code that comes with the model.
 
     Raises:
         BundleError: the bundle is damaged, unsafe or not the expected one.
@@ -173,11 +182,24 @@ def verify_bundle(
     """
     bundle = read_bundle(path, expect_sha256=expect_sha256)
     source = bundle.manifest.source
-    request = LoadRequest(source.model, bundle.manifest.tap, source.revision, trust_pickle, trust_remote_code)
+    request = LoadRequest(model or source.model, bundle.manifest.tap, source.revision, trust_pickle, trust_remote_code)
     encoder = load_encoder(request)
+    _check_same_facts(bundle, encoder.spec)
     parity = _measure(bundle, encoder, threads or default_threads())
     check_parity(parity)
     return parity
+
+
+def _check_same_facts(bundle: Bundle, spec: EncoderSpec) -> None:
+    """Refuse a manifest that tells the runtime to prepare images otherwise than the encoder wants them."""
+    manifest = bundle.manifest
+    for name in ("family", "tap", "feature_shape", "height", "width", "mean", "std", "preprocess"):
+        stated, found = getattr(manifest, name), getattr(spec, name)
+        if stated != found:
+            raise ParityError(f"{bundle.root / MANIFEST} states {name} {stated}, but {spec.model} has {found}")
+    for graph in manifest.graphs:
+        if graph.precision not in PRECISIONS:
+            raise InputError(f"{bundle.root / graph.file} is {graph.precision}, which this fs-export cannot verify")
 
 
 def check_request(sigma: float, noise_batch: int, precision: str) -> None:

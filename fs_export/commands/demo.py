@@ -17,7 +17,8 @@ from fs_runtime.cli.run import writing
 from fs_runtime.cli.terminal import data, draw_progress, messages, printable, table
 from fs_runtime.encoder import SmoothedEncoder, load
 from fs_runtime.errors import InputError
-from fs_runtime.report import ReportFiles, check_free, read_results, report_paths, require_matplotlib, write_together
+from fs_runtime.files import write_together
+from fs_runtime.report import ReportFiles, check_free, read_results, report_paths, require_matplotlib
 
 _MODEL = "efficientnet-lite0"
 _PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")

@@ -14,12 +14,14 @@ from fs_runtime.cli.terminal import printable
 @bundle
 @options.threads
 @click.option("--expect-sha256", metavar="HEX", help="SHA-256 that DIR/manifest.json must have, to detect tampering.")
+@click.option("--model", metavar="MODEL", help="Where the encoder is now, if not where the manifest says.")
 @options.trusting
 @as_json
 def verify(
     bundle: Path,
     threads: int | None,
     expect_sha256: str | None,
+    model: str | None,
     trust_pickle: bool,
     trust_remote_code: bool,
     as_json: bool,
@@ -31,6 +33,7 @@ def verify(
         bundle,
         threads=threads,
         expect_sha256=expect_sha256,
+        model=model,
         trust_pickle=trust_pickle,
         trust_remote_code=trust_remote_code,
     )

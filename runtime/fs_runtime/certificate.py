@@ -4,17 +4,18 @@ import hashlib
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+import safetensors.numpy
 
 from fs_runtime.backends import BackendInfo
+from fs_runtime.certificate_checks import check_numbers
 from fs_runtime.certification import AngleLaw, Bound, CertifiedCurve, Fcsb, GramLaw, RobustnessScore
 from fs_runtime.errors import InputError
+from fs_runtime.files import write_together
 from fs_runtime.grid import GRID_STEP
 from fs_runtime.noise import Seed
 
@@ -168,13 +169,18 @@ class FeatureCertificate:
         return self._json(None)
 
     def save(self, path: str | Path) -> None:
-        """Write the JSON to ``path``, and a large reference to a .safetensors file beside it."""
+        """Write the JSON to ``path``, and a large reference to ``path``.safetensors beside it.
+
+        Raises:
+            OSError: a file cannot be written; nothing is left half-written.
+        """
         path = Path(path)
-        beside: str | None = None
-        if len(self.reference) > LARGEST_EMBEDDED:
-            beside = path.with_suffix(".safetensors").name
-            save_file({"reference": self.reference}, path.with_name(beside))
-        path.write_text(self._json(beside) + "\n", encoding="utf-8")
+        if len(self.reference) <= LARGEST_EMBEDDED:
+            write_together({path: f"{self.to_json()}\n".encode()})
+            return
+        beside = path.with_name(path.name + ".safetensors")
+        features = safetensors.numpy.save({"reference": self.reference})
+        write_together({beside: features, path: f"{self._json(beside.name)}\n".encode()})
 
     @classmethod
     def from_json(cls, text: str) -> "FeatureCertificate":
@@ -249,7 +255,7 @@ class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     graph_sha256: str
     backend: BackendInfo
     generator: str
-    seed: str
+    seed: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
     seed_source: Literal["os-entropy", "caller"]
     runtime: str
     reference: list[float] | None
@@ -267,7 +273,7 @@ def _decode(text: str, name: str, folder: Path | None) -> FeatureCertificate:
     reference = _reference(wire, name, folder)
     if _reference_sha256(reference) != wire.reference_sha256:
         raise InputError(f"{name}: the reference feature does not have the stated hash: certify the image again")
-    return FeatureCertificate(
+    certificate = FeatureCertificate(
         curve=CertifiedCurve(
             bound=wire.bound,
             sigma=wire.sigma,
@@ -288,6 +294,8 @@ def _decode(text: str, name: str, folder: Path | None) -> FeatureCertificate:
             runtime=wire.runtime,
         ),
     )
+    check_numbers(certificate, name)
+    return certificate
 
 
 def _reference(wire: _Wire, name: str, folder: Path | None) -> npt.NDArray[np.float64]:
@@ -297,8 +305,8 @@ def _reference(wire: _Wire, name: str, folder: Path | None) -> npt.NDArray[np.fl
         raise InputError(f"{name} keeps its reference feature in another file: read it with FeatureCertificate.read")
     path = folder / wire.reference_file
     try:
-        return np.asarray(load_file(path)["reference"], dtype=np.float64)
-    except (OSError, KeyError, SafetensorError) as error:
+        return np.asarray(safetensors.numpy.load_file(path)["reference"], dtype=np.float64)
+    except (OSError, KeyError, safetensors.SafetensorError) as error:
         raise InputError(f"{path}, the reference feature of {name}, cannot be read ({error})") from error
 
 

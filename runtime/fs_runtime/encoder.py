@@ -1,6 +1,7 @@
 """The smoothed encoder: image in, smoothed feature or certificate out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from fs_runtime.backends import Backend, Block, BlockResult, find_backend
 from fs_runtime.bundle import Bundle, Manifest, read_bundle
 from fs_runtime.certificate import FeatureCertificate, ImageFacts, Provenance, ReferenceKind
-from fs_runtime.certification import Bound, FixedDrawsEstimator, check_draws, reference_of
+from fs_runtime.certification import Bound, FixedDrawsEstimator, check_draws, reference_of, unit_rows
 from fs_runtime.environment import default_max_pixels, default_threads
 from fs_runtime.errors import FsError, InputError
 from fs_runtime.noise import GENERATOR, NoiseBlocks, Seed, Stream
@@ -187,14 +188,17 @@ class SmoothedEncoder:
         counter = _Counter(progress, passes * pilot + draws)
 
         vector = self._clean(prepared) if reference == "clean" else None
-        vector, cosines = self._pilot(prepared, key, pilot, vector, counter)
-        estimator = FixedDrawsEstimator(cosines, vector, sigma=self.manifest.sigma, alpha=alpha, bound=law, draws=draws)
+        vector, pilot_cosines = self._pilot(prepared, key, pilot, vector, counter)
+        estimator = FixedDrawsEstimator(
+            pilot_cosines, vector, sigma=self.manifest.sigma, alpha=alpha, bound=law, draws=draws
+        )
         left = draws
-        for result in self._run(prepared, key, Stream.CERTIFY, draws, vector, counter):
-            features = None if result.features is None else result.features[:left].astype(np.float64)
-            cosine = result.cosine[:left] if features is None else features @ vector
-            estimator.update(cosine, features if law == "gram" else None)
-            left -= len(cosine)
+        # Closed at once when something fails, so that no thread goes on writing into the noise buffers.
+        with closing(self._run(prepared, key, Stream.CERTIFY, draws, vector, counter)) as results:
+            for result in results:
+                cosines, features = _measured(result, vector)
+                estimator.update(cosines[:left], None if features is None else features[:left])
+                left -= min(left, len(cosines))
         return FeatureCertificate(
             curve=estimator.finish(),
             reference=vector,
@@ -239,11 +243,13 @@ class SmoothedEncoder:
             if vector is None:
                 total, _, _ = self._sum(prepared, key, Stream.PILOT, draws, counter)
                 vector = reference_of(total)
+            # The graph takes the reference in float32, and what it takes is what is certified.
+            vector = vector.astype(np.float32).astype(np.float64)
             results = self._run(prepared, key, Stream.PILOT, draws, vector, counter)
-            return vector, np.concatenate([result.cosine.astype(np.float64) for result in results])
+            return vector, np.concatenate([_measured(result, vector)[0] for result in results])
         zero = np.zeros(self.manifest.dimension)
         results = self._run(prepared, key, Stream.PILOT, draws, zero, counter)
-        features = np.concatenate([_features(result) for result in results])
+        features = np.concatenate([unit_rows(result.features, "features") for result in results])
         if vector is None:
             vector = reference_of(features.mean(axis=0))
         return vector, features @ vector
@@ -273,17 +279,23 @@ class SmoothedEncoder:
 
     def _run(
         self, prepared: PreparedImage, key: Seed, stream: Stream, draws: int, vector: Floats, counter: "_Counter"
-    ) -> Iterator[BlockResult]:
+    ) -> Generator[BlockResult]:
         reference = vector.astype(np.float32)
         for noise in self._noise.blocks(key.value, stream, draws):
             yield self._backend.run(Block(prepared.pixel_values, noise, reference))
             counter.add(len(noise))
 
 
-def _features(result: BlockResult) -> Floats:
+def _measured(result: BlockResult, vector: Floats) -> tuple[Floats, Floats | None]:
+    """Cosines [N] to the reference, and the unit features [N, D] where the graph gives them.
+
+    Features are normalised again and multiplied in float64: only cosines from inside a graph carry its rounding
+    (docs/theory.md section 8.4).
+    """
     if result.features is None:
-        raise TypeError("a graph with a pooled or cls tap gave no features")
-    return result.features.astype(np.float64)
+        return result.cosine.astype(np.float64) / np.linalg.norm(vector), None
+    features = unit_rows(result.features, "features")
+    return features @ vector, features
 
 
 def _facts(prepared: PreparedImage) -> ImageFacts:

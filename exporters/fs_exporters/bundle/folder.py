@@ -1,7 +1,6 @@
 """Writing a folder so that it appears whole or not at all (docs/bundle-format.md)."""
 
 import fcntl
-import glob
 import os
 import shutil
 import tempfile
@@ -31,7 +30,7 @@ def new_folder(output: Path, *, overwrite: bool) -> Iterator[Path]:
     with _lock(output):
         _recover(output)
         check_free(output, overwrite=overwrite)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.tmp-", dir=output.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=_temporary_prefix(output), dir=output.parent))
         try:
             yield temporary
             _sync(temporary)
@@ -64,12 +63,13 @@ def _install(temporary: Path, output: Path) -> None:
     os.umask(umask)
     temporary.chmod(0o777 & ~umask)
     old = _old(output)
-    if output.exists():
-        output.rename(old)
     try:
+        if output.exists():
+            output.rename(old)
         temporary.rename(output)
     except BaseException:
-        if old.exists():
+        # A signal can come between any two lines.
+        if old.exists() and not output.exists():
             old.rename(output)
         raise
     _sync_folder(output.parent)
@@ -84,8 +84,15 @@ def _recover(output: Path) -> None:
             shutil.rmtree(old)
         else:
             old.rename(output)
-    for stale in output.parent.glob(f".{glob.escape(output.name)}.tmp-*"):
-        shutil.rmtree(stale, ignore_errors=True)
+    prefix = _temporary_prefix(output)
+    for stale in output.parent.iterdir():
+        # Another output may be called "NAME.tmp-...": its temporaries have a second dot there.
+        if stale.name.startswith(prefix) and "." not in stale.name.removeprefix(prefix):
+            shutil.rmtree(stale, ignore_errors=True)
+
+
+def _temporary_prefix(output: Path) -> str:
+    return f".{output.name}.tmp-"
 
 
 def _old(output: Path) -> Path:

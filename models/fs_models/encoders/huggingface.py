@@ -12,6 +12,7 @@ from torch import nn
 from fs_models.encoders.adapter import EncoderAdapter, EncoderSpec, LoadRequest
 from fs_models.encoders.hf_preprocess import HfPreprocess, read_preprocess
 from fs_models.encoders.registry import register
+from fs_runtime.bundle.files import digest
 from fs_runtime.bundle.manifest import Tap
 from fs_runtime.errors import InputError
 
@@ -54,12 +55,13 @@ class HuggingFace(EncoderAdapter):
         config = _read_json(files[_CONFIG], model, _CONFIG)
         preprocess = read_preprocess(_read_json(files[_PREPROCESS], model, _PREPROCESS), f"{model}/{_PREPROCESS}")
         tap = request.tap or "pooled"
-        network, revision = _load_network(request, config, tap)
+        weights = _check_folder(request)
+        network, commit = _load_network(request, config, tap)
         output = _output_name(network, tap)
         shape = _feature_shape(network, output, tap, preprocess, model)
         spec = EncoderSpec(
             model=model,
-            revision=revision,
+            revision=weights or commit,
             family=cls.family,
             tap=tap,
             feature_shape=shape,
@@ -77,6 +79,22 @@ class HuggingFace(EncoderAdapter):
         return _tapped(self.network, normalised, self._output, self.spec.tap)
 
 
+def _check_folder(request: LoadRequest) -> str | None:
+    """A hash of a local folder's weights, which stands for the revision that a folder does not have.
+
+    Raises:
+        InputError: the request names the hash of other weights.
+    """
+    folder = Path(request.model)
+    if not folder.is_dir():
+        return None
+    weights = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
+    found = f"sha256:{digest(weights)}"
+    if request.revision not in (None, found):
+        raise InputError(f"{folder} holds weights of {found}, not {request.revision}: name the folder of those weights")
+    return found
+
+
 def _tapped(network: nn.Module, normalised: torch.Tensor, output: str, tap: Tap) -> torch.Tensor:
     feature: torch.Tensor = getattr(network(pixel_values=normalised), output)
     return feature[:, 0] if tap == "cls" else feature
@@ -88,6 +106,10 @@ def _output_name(network: nn.Module, tap: Tap) -> str:
     return _OUTPUTS[tap]
 
 
+def _hub_revision(request: LoadRequest) -> str | None:
+    return None if Path(request.model).is_dir() else request.revision
+
+
 def _file(request: LoadRequest, name: str) -> Path | None:
     """A file of the model, from the folder, the cache or the hub; None where the model has no such file."""
     from transformers.utils.hub import cached_file
@@ -95,7 +117,7 @@ def _file(request: LoadRequest, name: str) -> Path | None:
     found = _explained(
         request.model,
         lambda: cached_file(
-            request.model, name, revision=request.revision, _raise_exceptions_for_missing_entries=False
+            request.model, name, revision=_hub_revision(request), _raise_exceptions_for_missing_entries=False
         ),
     )
     return None if found is None else Path(found)
@@ -118,7 +140,7 @@ def _load_network(request: LoadRequest, config: dict[str, Any], tap: Tap) -> tup
     import transformers
 
     arguments: dict[str, Any] = {
-        "revision": request.revision,
+        "revision": _hub_revision(request),
         "trust_remote_code": request.trust_remote_code,
         "use_safetensors": None if request.trust_pickle else True,
         "dtype": torch.float32,

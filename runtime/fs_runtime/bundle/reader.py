@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
@@ -133,6 +133,20 @@ def _check_files(bundle: Bundle) -> None:
         _check_file(bundle.root, (engine.file,), engine.sha256, None)
     for name, file in bundle.manifest.files.items():
         _check_file(bundle.root, (name,), file.sha256, file.bytes)
+    _check_nothing_else(bundle)
+
+
+def _check_nothing_else(bundle: Bundle) -> None:
+    """Refuse files that the manifest does not list: a graph could take weights from them, which no hash covers."""
+    manifest = bundle.manifest
+    listed = {MANIFEST, *manifest.files, *(engine.file for engine in manifest.engines)}
+    for graph in manifest.graphs:
+        listed |= {graph.file, *graph.external_data}
+    known = {PurePosixPath(name) for name in listed}
+    for path in bundle.root.rglob("*"):
+        relative = PurePosixPath(path.relative_to(bundle.root).as_posix())
+        if (path.is_symlink() or not path.is_dir()) and relative not in known:
+            raise BundleError(f"{path} is not listed in {MANIFEST}: remove it, or copy the whole bundle again")
 
 
 def _check_file(root: Path, names: tuple[str, ...], sha256: str, size: int | None) -> None:

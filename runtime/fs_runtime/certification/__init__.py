@@ -13,6 +13,7 @@ from fs_runtime.certification.estimate import (
     certify_features,
     check_draws,
     smallest_draws,
+    unit_rows,
 )
 from fs_runtime.certification.fcsb import Fcsb
 from fs_runtime.certification.gram_law import GramLaw
@@ -37,4 +38,5 @@ __all__ = [
     "check_draws",
     "reference_of",
     "smallest_draws",
+    "unit_rows",
 ]

@@ -40,8 +40,8 @@ def chord_law(shift: float) -> ChordLaw:
     """The chord law at ``shift`` in [0, 8], on a grid that does not depend on it.
 
     On each cell a convex function lies below its chord, and the chord's mean follows from P(cell) and E[l; cell], both
-    differences of Phi: there is no quadrature error to estimate. As the grid is fixed, the bound never falls as s rises
-    (Lemma D, applied to the piecewise linear interpolant).
+    differences of Phi: there is no quadrature error to estimate. On one grid the bound never falls as s rises (Lemma D,
+    applied to the piecewise linear interpolant); which far nodes are left out depends on s, and moves it by rounding.
     """
     if shift == 0.0:
         return ChordLaw(np.ones(1), np.ones(1), 0.0)

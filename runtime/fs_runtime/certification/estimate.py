@@ -41,9 +41,8 @@ def certify_cosines(
     """
     if bound == "gram":
         raise CertificationError('bound="gram" needs the features themselves: use certify_features')
-    pilot_cosines = _checked_cosines(pilot, "pilot")
     estimator = FixedDrawsEstimator(
-        pilot_cosines, None, sigma=sigma, alpha=alpha, bound=bound, draws=np.size(np.asarray(cosines))
+        pilot, None, sigma=sigma, alpha=alpha, bound=bound, draws=np.size(np.asarray(cosines))
     )
     estimator.update(cosines)
     return estimator.finish()
@@ -68,8 +67,8 @@ def certify_features(
         CertificationError: malformed numbers.
         TooFewDrawsError: no outcome of so few draws could certify anything.
     """
-    rows = _checked_features(pilot, "pilot")
-    drawn = _checked_features(features, "features")
+    rows = unit_rows(pilot, "pilot")
+    drawn = unit_rows(features, "features")
     if rows.shape[1] != drawn.shape[1]:
         raise CertificationError(f"pilot rows have {rows.shape[1]} dimensions but features have {drawn.shape[1]}")
     reference = reference_of(rows.mean(axis=0))
@@ -81,7 +80,7 @@ def certify_features(
 
 
 def smallest_draws(alpha: float, bound: Bound) -> int:
-    """The fewest draws with which some outcome certifies something (docs/theory.md section 2)."""
+    """The fewest draws with which an outcome at all thresholds certifies something (docs/theory.md section 2.4)."""
     if bound == "fcsb":
         # Even S_hat = 1 leaves 1 - sqrt(ln(1 / alpha) / 2n), which must exceed 1/2.
         return math.floor(2.0 * math.log(1.0 / alpha)) + 1
@@ -111,7 +110,7 @@ class FixedDrawsEstimator:
 
     def __init__(
         self,
-        pilot: Floats,
+        pilot: npt.ArrayLike,
         reference: Floats | None,
         *,
         sigma: float,
@@ -123,8 +122,9 @@ class FixedDrawsEstimator:
         check_draws(draws, alpha, bound)
         if not 0.0 < sigma < math.inf:
             raise CertificationError(f"sigma must be a positive number, not {sigma}")
-        self._plan = plan_thresholds(pilot)
-        self._pilot = len(pilot)
+        cosines = _checked_cosines(pilot, "pilot")
+        self._plan = plan_thresholds(cosines)
+        self._pilot = len(cosines)
         self._sigma = sigma
         self._alpha = alpha
         self._bound = bound
@@ -145,7 +145,7 @@ class FixedDrawsEstimator:
         if self._moments is not None:
             if features is None:
                 raise CertificationError('bound="gram" needs the features of every draw')
-            rows = _checked_features(features, "features")
+            rows = unit_rows(features, "features")
             if len(rows) != len(checked):
                 raise CertificationError(f"there are {len(checked)} cosines but {len(rows)} features")
             self._moments.update(checked, rows)
@@ -198,7 +198,12 @@ def _checked_cosines(values: npt.ArrayLike, name: str) -> Floats:
     return array
 
 
-def _checked_features(values: npt.ArrayLike, name: str) -> Floats:
+def unit_rows(values: npt.ArrayLike | None, name: str) -> Floats:
+    """Rows [n, D] in float64, normalised again: float32 leaves them up to 1e-7 too long or short.
+
+    Raises:
+        CertificationError: the rows are not unit vectors, by more than rounding explains.
+    """
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 2 or array.size == 0:
         raise CertificationError(f"{name} must be a non-empty 2-D array of unit rows, not of shape {array.shape}")

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from fs_runtime.certification.normal import cdf, quantile
+from fs_runtime.certification.tails import COSINE_SLACK
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,9 @@ class Fcsb:
     @property
     def score_lower(self) -> float:
         """Lower confidence bound of the Gaussian robustness score (Hoeffding, values in [0, 1])."""
-        return 0.5 * (1.0 + self.mean_cosine) - math.sqrt(math.log(1.0 / self.alpha) / (2.0 * self.draws))
+        # The slack covers float32 rounding of the cosines.
+        mean = 0.5 * (1.0 + self.mean_cosine - COSINE_SLACK)
+        return mean - math.sqrt(math.log(1.0 / self.alpha) / (2.0 * self.draws))
 
     def angle(self, shift: float) -> float:
         """Certified angle in radians at ``shift`` = radius / sigma; pi where nothing is certified."""

@@ -1,11 +1,9 @@
 """Second moments of the draws' off-axis parts, kept as the draws come."""
 
-import math
-
 import numpy as np
 
 from fs_runtime.certification.normal import Floats
-from fs_runtime.certification.tails import COSINE_SLACK
+from fs_runtime.certification.tails import cut_cosine
 
 
 class OffAxisMoments:
@@ -17,7 +15,7 @@ class OffAxisMoments:
 
     def __init__(self, reference: Floats, cut: float) -> None:
         self._reference = reference
-        self._cosine = math.cos(cut) + COSINE_SLACK
+        self._cosine = cut_cosine(cut)
         self._sum = np.zeros_like(reference)
         self._rows: list[Floats] = []
         self._kept = 0

@@ -66,7 +66,12 @@ class TailBounds:
         return StepLaw(knots=self.knots, masses=masses)
 
 
+def cut_cosine(threshold: float) -> float:
+    """The cosine below which a draw counts as beyond ``threshold``; one decision for counts and moments alike."""
+    return math.cos(threshold) + COSINE_SLACK
+
+
 def count_beyond(cosines: Floats, thresholds: tuple[float, ...]) -> tuple[int, ...]:
     """How many cosines (1-D) lie beyond each threshold angle, rounding counted against the certificate."""
-    cuts = np.cos(np.array(thresholds)) + COSINE_SLACK
+    cuts = np.array([cut_cosine(threshold) for threshold in thresholds])
     return tuple(int(count) for count in (cosines[None, :] < cuts[:, None]).sum(axis=1))

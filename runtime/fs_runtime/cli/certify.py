@@ -104,21 +104,31 @@ def certificate_table(certificates: list[FeatureCertificate]) -> Table:
             cell(Path(certificate.image.name).name),
             score_cell(certificate),
             *(cosine_cell(certificate, fraction) for fraction, _ in FRACTIONS),
-            f"{certificate.radius(0.9):.3f}",
+            rounded_down(certificate.radius(0.9)),
         )
     return made
+
+
+def rounded_down(bound: float) -> str:
+    """Three decimals of a lower bound; what is shown is never more than what is proved."""
+    return f"{math.floor(bound * 1000.0) / 1000.0:.3f}"
+
+
+def rounded_up(bound: float) -> str:
+    """Three decimals of an upper bound."""
+    return f"{math.ceil(bound * 1000.0) / 1000.0:.3f}"
 
 
 def score_cell(certificate: FeatureCertificate) -> str:
     """The robustness score with its interval."""
     score = certificate.score
-    return f"{score.estimate:.3f} ({score.lower:.3f}-{score.upper:.3f})"
+    return f"{score.estimate:.3f} ({rounded_down(score.lower)}-{rounded_up(score.upper)})"
 
 
 def cosine_cell(certificate: FeatureCertificate, fraction: float) -> str:
     """The certified cosine at a fraction of sigma, or a dash where nothing is certified."""
     cosine = certificate.cosine(fraction * certificate.sigma)
-    return "-" if cosine == -1.0 else f"{cosine:.3f}"
+    return "-" if cosine == -1.0 else rounded_down(cosine)
 
 
 def error_line(image: Path, error: Exception) -> str:
@@ -138,7 +148,7 @@ def explanation(certificate: FeatureCertificate) -> str:
         f"{math.cos(certificate.floor(fraction * certificate.sigma)):.4f} at {name}" for fraction, name in FRACTIONS
     )
     return (
-        f"With probability {1 - certificate.alpha:g} a row holds: no change of the graph's [0, 1] pixels of l2 norm up "
-        "to the radius brings the cosine between the smoothed feature and the certified one below the number shown; "
-        f"'-' means nothing is certified. The most that {certificate.draws} draws could certify: {best}."
+        f"With probability at least 1 - {certificate.alpha:g} a row holds: no change of the graph's [0, 1] pixels of "
+        "l2 norm up to the radius brings the cosine between the smoothed feature and the certified one below the "
+        f"number shown; '-' means nothing is certified. The most that {certificate.draws} draws could certify: {best}."
     )

@@ -1,5 +1,6 @@
 """Running a command: what becomes of errors, signals and a closed pipe. ``fs-export`` runs through here too."""
 
+import errno
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ from fs_runtime.errors import FsError
 USAGE = 2
 ABSTAINED = 5
 _INTERRUPTED = 130
+_DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG)
 _TERMINATED = 143
 
 
@@ -47,6 +49,11 @@ def run(command: click.Command, name: str) -> NoReturn:
         # Whoever read stdout went away. Python would complain once more at exit, when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except OSError as error:
+        if error.errno not in _DISK_TROUBLE:
+            raise
+        tell(FsError(f"cannot write the output: {error.strerror}; free space or write elsewhere"))
+        code = FsError.exit_code
     sys.exit(code)
 
 

@@ -1,5 +1,6 @@
 """``fs-runtime smooth``: smoothed features, not certified."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from fs_runtime.cli.run import exit_code, tell, writing
 from fs_runtime.cli.terminal import cell, data, draw_progress, encodable, table
 from fs_runtime.encoder import SmoothedFeature, load
 from fs_runtime.errors import FsError, InputError
+from fs_runtime.files import write_together
 
 
 @click.command()
@@ -58,9 +60,13 @@ def smooth(
             features.append((image, feature))
             if as_json:
                 click.echo(_line(image, feature))
-    if output is not None and not failure:
+    if output is not None and failure:
+        tell(FsError(f"{output} was not written, as some image failed: leave those images out"))
+    elif output is not None:
+        buffer = io.BytesIO()
+        np.save(buffer, np.stack([feature.vector.astype(np.float32) for _, feature in features]))
         with writing(output):
-            np.save(output, np.stack([feature.vector.astype(np.float32) for _, feature in features]))
+            write_together({output: buffer.getvalue()})
     if features and not as_json:
         made = table("image", "resultant length", "mean raw norm", "draws")
         for image, feature in features:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from fs_runtime.preprocess.decode import MAX_PIXELS, ImageLike, decode
 from fs_runtime.preprocess.linear_map import operator_norm, rounding_error
 from fs_runtime.preprocess.resample import resize
 from fs_runtime.preprocess.rule import Geometry, PreprocessRule, plan
+
+_DECODING = 2.0**-25  # half a unit in the last place of fp32 pixels in [0, 1]
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,8 @@ class PreparedImage:
         width: Columns of the original image, upright.
         operator_norm: Norm of the linear map from the original to the graph's pixels (docs/theory.md
             section 7).
-        resampling_error: Bound on the distance between the fp32 result and that linear map's; the given and
-            the attacked image each pay it.
+        resampling_error: Bound on the distance between the fp32 result and that linear map's, with the rounding
+            of the original pixels to fp32; the given and the attacked image each pay it.
         grid_distance: How far the grid moved this image (docs/theory.md section 8).
     """
 
@@ -58,6 +61,7 @@ def prepare(image: ImageLike, rule: PreprocessRule, *, max_pixels: int = MAX_PIX
     decoded = decode(image, max_pixels=max_pixels)
     height, width = decoded.pixels.shape[:2]
     geometry = plan(rule, height, width, name=decoded.name)
+    norm = operator_norm(geometry)
     clipped = np.clip(_linear_map(decoded.pixels, geometry), 0.0, 1.0)
     on_grid = to_grid(clipped)
     return PreparedImage(
@@ -66,8 +70,8 @@ def prepare(image: ImageLike, rule: PreprocessRule, *, max_pixels: int = MAX_PIX
         name=decoded.name,
         height=height,
         width=width,
-        operator_norm=operator_norm(geometry),
-        resampling_error=rounding_error(geometry),
+        operator_norm=norm,
+        resampling_error=rounding_error(geometry) + norm * _DECODING * math.sqrt(decoded.pixels.size),
         grid_distance=float(np.linalg.norm(clipped.astype(np.float64) - on_grid)),
     )
 

@@ -6,7 +6,7 @@ that is drawn: it is the extra ``fs-runtime[report]``.
 
 from fs_runtime.report.overview import MissingMatplotlibError, require_matplotlib
 from fs_runtime.report.results import Failure, Results, read_results
-from fs_runtime.report.writing import ReportFiles, check_free, report_paths, write_report, write_together
+from fs_runtime.report.writing import ReportFiles, check_free, report_paths, write_report
 
 __all__ = [
     "Failure",
@@ -18,5 +18,4 @@ __all__ = [
     "report_paths",
     "require_matplotlib",
     "write_report",
-    "write_together",
 ]

@@ -1,11 +1,11 @@
 """Writing a report: both files whole, or none."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fs_runtime.errors import InputError
+from fs_runtime.files import write_together
 from fs_runtime.report.measures import measure
 from fs_runtime.report.overview import overview
 from fs_runtime.report.page import page
@@ -58,22 +58,6 @@ def write_report(
     check_free([written.page, written.picture], overwrite=overwrite)
     measures = measure(results, progress)
     picture = overview(measures)
+    folder.mkdir(parents=True, exist_ok=True)
     write_together({written.page: page(measures).encode("utf-8"), written.picture: picture})
     return written
-
-
-def write_together(contents: dict[Path, bytes]) -> None:
-    """Write files by temporary siblings that take their places only when all are complete."""
-    temporaries = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in contents}
-    try:
-        for path, content in contents.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporaries[path].open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        for path, temporary in temporaries.items():
-            temporary.replace(path)
-    finally:
-        for temporary in temporaries.values():
-            temporary.unlink(missing_ok=True)

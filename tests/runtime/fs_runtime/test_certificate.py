@@ -119,7 +119,9 @@ def test_original_radius_undoes_resampling_when_the_image_was_resized(tmp_path: 
 
 
 def test_original_radius_is_the_radius_when_nothing_was_resized(gram: FeatureCertificate) -> None:
-    assert gram.original_radius(0.1) == 0.1
+    rounding = 2.0**-25 * math.sqrt(3 * SIDE**2)
+    assert gram.image.resampling_error == rounding
+    assert gram.original_radius(0.1) == 0.1 - 2.0 * rounding
 
 
 def test_baseline_equals_fcsb_when_made_from_the_same_draws(gram: FeatureCertificate, tmp_path: Path) -> None:
@@ -257,12 +259,12 @@ def test_to_json_holds_the_reference_when_it_is_just_short_enough(tmp_path: Path
 def test_read_finds_the_reference_beside_when_it_is_long(large: FeatureCertificate, tmp_path: Path) -> None:
     path = tmp_path / "a.photo.json"
     large.save(path)
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.photo.json", "a.photo.safetensors"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.photo.json", "a.photo.json.safetensors"]
     back = FeatureCertificate.read(path)
     assert _equal(back, large)
     moved = tmp_path / "elsewhere"
     moved.mkdir()
-    for each in ("a.photo.json", "a.photo.safetensors"):
+    for each in ("a.photo.json", "a.photo.json.safetensors"):
         (tmp_path / each).rename(moved / each)
     assert _equal(FeatureCertificate.read(moved / "a.photo.json"), large)
     with pytest.raises(InputError, match=r"FeatureCertificate\.read"):
@@ -272,17 +274,17 @@ def test_read_finds_the_reference_beside_when_it_is_long(large: FeatureCertifica
 def test_read_refuses_when_the_reference_file_is_missing_or_broken(large: FeatureCertificate, tmp_path: Path) -> None:
     path = tmp_path / "photo.json"
     large.save(path)
-    beside = tmp_path / "photo.safetensors"
+    beside = tmp_path / "photo.json.safetensors"
     data = bytearray(beside.read_bytes())
     data[-1] ^= 1
     beside.write_bytes(data)
     with pytest.raises(InputError, match="does not have the stated hash"):
         FeatureCertificate.read(path)
     beside.write_bytes(b"junk")
-    with pytest.raises(InputError, match=r"photo\.safetensors.*cannot be read"):
+    with pytest.raises(InputError, match=r"photo\.json\.safetensors.*cannot be read"):
         FeatureCertificate.read(path)
     beside.unlink()
-    with pytest.raises(InputError, match=r"photo\.safetensors.*cannot be read"):
+    with pytest.raises(InputError, match=r"photo\.json\.safetensors.*cannot be read"):
         FeatureCertificate.read(path)
 
 
@@ -295,7 +297,7 @@ def test_read_refuses_when_the_reference_file_lies_elsewhere(
     path = folder / "photo.json"
     large.save(path)
     for place in (tmp_path, folder / "sub"):
-        (place / "photo.safetensors").write_bytes((folder / "photo.safetensors").read_bytes())
+        (place / "photo.safetensors").write_bytes((folder / "photo.json.safetensors").read_bytes())
     path.write_text(_edited(path.read_text(), lambda c: c.update(reference_file=name)))
     with pytest.raises(InputError, match="in another file"):
         FeatureCertificate.read(path)

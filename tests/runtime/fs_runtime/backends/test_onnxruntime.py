@@ -1,5 +1,6 @@
 """The ONNX Runtime backend: what it computes and what it refuses."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,13 @@ def _weights() -> bytes:
 
 
 def test_run_equals_numpy_when_the_weights_are_external(tmp_path: Path) -> None:
-    root = tiny.write_bundle(tmp_path, model=_external("model.onnx.data"))
+    data = _external("model.onnx.data") + _weights()
+    stated = {
+        "external_data": ("model.onnx.data",),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": len(data),
+    }
+    root = tiny.write_bundle(tmp_path, model=_external("model.onnx.data"), graph=stated)
     (root / "model.onnx.data").write_bytes(_weights())
     block = _block()
     with _open(root) as backend:

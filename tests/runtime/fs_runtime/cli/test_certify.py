@@ -40,7 +40,7 @@ def test_certify_prints_a_table_when_all_is_well(folder: Path) -> None:
     assert "bound gram, sigma 0.25, 100 draws, alpha 0.01" in outcome.out
     assert "good.png" in outcome.out
     assert "other.png" in outcome.out
-    assert "With probability 0.99" in outcome.err
+    assert "With probability at least 1 - 0.01 a row" in outcome.err
     assert "\x1b" not in outcome.out + outcome.err
 
 
@@ -191,7 +191,10 @@ def test_certify_saves_a_long_reference_beside_when_there_is_one(folder: Path, t
     root = tiny.write_bundle(tmp_path / "long", tiny.linear(dimension=4098), tap="tokens")
     outcome = invoke(cli, "certify", root, folder / "good.png", *QUICK, "--save", tmp_path / "out")
     assert outcome.code == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0000-good.json", "0000-good.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "0000-good.json",
+        "0000-good.json.safetensors",
+    ]
     assert FeatureCertificate.read(tmp_path / "out" / "0000-good.json").reference.shape == (4098,)
 
 

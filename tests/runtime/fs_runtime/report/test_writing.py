@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from fs_runtime import InputError
-from fs_runtime.report import Results, check_free, read_results, write_report, write_together
+from fs_runtime.files import write_together
+from fs_runtime.report import Results, check_free, read_results, write_report
 
 Line = Callable[..., str]
 
