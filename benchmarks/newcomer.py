@@ -3,8 +3,8 @@
     python benchmarks/newcomer.py
 
 Copies the checkout's tracked files into a temporary folder and runs there what the README says, in a virtual
-environment of its own. The model folder is a full-size CLIP ViT-B/32 of random weights, the photo is scikit-image's chelsea. Writes
-benchmarks/results/newcomer.json. Most of the first step is the download of PyTorch.
+environment of its own. The model folder is a full-size CLIP ViT-B/32 of random weights, the photo is scikit-image's
+chelsea. Writes benchmarks/results/newcomer.json. Most of the first step is the download of PyTorch.
 """
 
 import os
