@@ -34,7 +34,7 @@ overwrite = click.option("--overwrite", is_flag=True, help="Replace a bundle tha
 
 threads = click.option(
     "--threads",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=1024),
     help="Threads for graph and noise. Default: FS_THREADS, or the cores this process may use.",
 )
 

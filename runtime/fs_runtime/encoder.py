@@ -14,7 +14,7 @@ from fs_runtime.backends import Backend, Block, BlockResult, find_backend
 from fs_runtime.bundle import Bundle, Manifest, read_bundle
 from fs_runtime.certificate import FeatureCertificate, ImageFacts, Provenance, ReferenceKind
 from fs_runtime.certification import Bound, FixedDrawsEstimator, check_draws, reference_of, unit_rows
-from fs_runtime.environment import default_max_pixels, default_threads
+from fs_runtime.environment import MOST_THREADS, default_max_pixels, default_threads
 from fs_runtime.errors import FsError, InputError
 from fs_runtime.noise import GENERATOR, NoiseBlocks, Seed, Stream
 from fs_runtime.preprocess import ImageLike, PreparedImage, prepare
@@ -69,9 +69,9 @@ def load(
         BundleError: the bundle is missing, damaged, unsafe or not the expected one.
         BackendError: the backend or device cannot run here.
     """
-    for name, value in (("threads", threads), ("max_pixels", max_pixels)):
-        if value is not None and value < 1:
-            raise InputError(f"{name} must be a positive whole number, not {value}")
+    for name, value, most in (("threads", threads, MOST_THREADS), ("max_pixels", max_pixels, 1 << 40)):
+        if value is not None and not 1 <= value <= most:
+            raise InputError(f"{name} must be a positive whole number up to {most}, not {value}")
     return SmoothedEncoder(
         read_bundle(bundle, expect_sha256=expect_sha256),
         backend=backend,

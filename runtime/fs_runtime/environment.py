@@ -13,15 +13,18 @@ import os
 from fs_runtime.errors import InputError
 from fs_runtime.preprocess import MAX_PIXELS
 
+MOST_THREADS = 1024
+"""More threads than any machine has cores cost memory and gain nothing."""
+
 
 def default_threads() -> int:
     """``FS_THREADS``, or the number of cores this process may run on.
 
     Raises:
-        InputError: ``FS_THREADS`` is no positive integer.
+        InputError: ``FS_THREADS`` is no integer in 1..1024.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return _positive("FS_THREADS", affinity)
+    return _positive("FS_THREADS", affinity, MOST_THREADS)
 
 
 def default_max_pixels() -> int:
@@ -30,13 +33,14 @@ def default_max_pixels() -> int:
     Raises:
         InputError: ``FS_MAX_PIXELS`` is no positive integer.
     """
-    return _positive("FS_MAX_PIXELS", MAX_PIXELS)
+    return _positive("FS_MAX_PIXELS", MAX_PIXELS, 1 << 40)
 
 
-def _positive(name: str, default: int) -> int:
+def _positive(name: str, default: int, most: int) -> int:
     text = os.environ.get(name)
     if text is None:
         return default
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise InputError(f"the environment variable {name}={text!r} must be a positive whole number")
+    # The length first: int() refuses thousands of digits with an error of its own.
+    if not text.isascii() or not text.isdigit() or len(text) > 15 or not 1 <= int(text) <= most:
+        raise InputError(f"the environment variable {name}={text[:40]!r} must be a positive whole number up to {most}")
     return int(text)

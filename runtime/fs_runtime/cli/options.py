@@ -43,7 +43,7 @@ opening = group(
     click.option("--device", default="cpu", show_default=True, help="Where the graph runs; never replaced silently."),
     click.option(
         "--threads",
-        type=click.IntRange(min=1),
+        type=click.IntRange(min=1, max=1024),
         help="Threads for the graph and the noise. Default: FS_THREADS, or the cores this process may use.",
     ),
     click.option(

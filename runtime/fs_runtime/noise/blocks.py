@@ -32,7 +32,9 @@ class NoiseBlocks:
         self._buffers = [np.zeros(shape, np.float32) for _ in range(_BUFFERS)]
         self._local = threading.local()
         self._sigma = sigma
-        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="fs-noise", initializer=self._start)
+        # A row is the smallest piece of work, so more threads than rows would idle.
+        workers = min(threads, shape[0])
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="fs-noise", initializer=self._start)
 
     def __enter__(self) -> "NoiseBlocks":
         return self
