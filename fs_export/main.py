@@ -13,13 +13,13 @@ from fs_runtime.cli.run import run
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fs-export")
-def cli() -> None:
-    r"""Turn a pretrained image encoder into a certifiably smoothed bundle, for fs-runtime to serve.
+def cli() -> None:  # \b is click's mark for a paragraph that keeps its lines
+    """Turn a pretrained image encoder into a certifiably smoothed bundle, for fs-runtime to serve.
 
     \b
     Exit codes: 0 done, 1 failure, 2 usage or bad input, 3 parity failed,
     4 incompatible engine or environment, 5 some certificate abstained, 143 on SIGTERM.
-    """
+    """  # noqa: D301  # click reads backslash-b as the mark of a paragraph that keeps its lines
 
 
 for command in (export, verify, demo, list_encoders):

@@ -15,7 +15,7 @@ from fs_exporters.bundle import check_free, new_folder
 from fs_exporters.graph import SmoothedGraph
 from fs_exporters.onnx import OPSET, trace
 from fs_exporters.parity import ParityError, check_parity, measure_parity
-from fs_models.encoders import EncoderAdapter, EncoderSpec, LoadRequest, load_encoder
+from fs_models.encoders import FOLDER_REVISION, EncoderAdapter, EncoderSpec, LoadRequest, load_encoder
 from fs_models.gsb import no_booster
 from fs_runtime.backends import find_backend
 from fs_runtime.bundle import MANIFEST, SCHEMA_VERSION, Bundle, Manifest, read_bundle
@@ -182,6 +182,10 @@ def verify_bundle(
     """
     bundle = read_bundle(path, expect_sha256=expect_sha256)
     source = bundle.manifest.source
+    if (source.revision or "").startswith(FOLDER_REVISION) and not Path(model or source.model).is_dir():
+        raise InputError(
+            f"{path} was exported from the folder {source.model}, which is not here: say where it is with --model"
+        )
     request = LoadRequest(model or source.model, bundle.manifest.tap, source.revision, trust_pickle, trust_remote_code)
     encoder = load_encoder(request)
     _check_same_facts(bundle, encoder.spec)

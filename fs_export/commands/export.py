@@ -92,7 +92,10 @@ def export(
         click.echo(msgspec.json.encode(line))
     else:
         click.echo(printable(f"{output}  manifest sha256 {result.manifest_sha256}"))
-    next_commands(f"fs-runtime inspect {folder}", f"fs-runtime certify {folder} PHOTO.jpg")
+    next_commands(
+        f"fs-runtime inspect {folder}",
+        f"fs-runtime certify {folder} PHOTO.jpg --expect-sha256 {result.manifest_sha256}",
+    )
 
 
 def _show(plan: "ExportPlan", output: Path, as_json: bool) -> None:

@@ -76,6 +76,14 @@ class Provenance:
     runtime: str
 
 
+class _Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is certified at one radius; it follows from the evidence, and stands here for readers without a runtime."""
+
+    radius: float
+    angle: float
+    cosine: float
+
+
 @dataclass(frozen=True)
 class FeatureCertificate:
     """How far any l2-bounded attack can turn the smoothed feature of one image.
@@ -165,7 +173,10 @@ class FeatureCertificate:
         return replace(self, curve=replace(self.curve, bound="fcsb", evidence=evidence))
 
     def to_json(self) -> str:
-        """One line of JSON. References of more than 4096 dimensions are left out: use :meth:`save`."""
+        """One line of JSON, with the certified angle and cosine at 0, sigma / 4, sigma / 2, sigma and 2 sigma.
+
+        References of more than 4096 dimensions are left out: use :meth:`save`.
+        """
         return self._json(None)
 
     def save(self, path: str | Path) -> None:
@@ -211,6 +222,10 @@ class FeatureCertificate:
         # At radius 0 the attacked image is the image, so the grid moves both alike and costs nothing.
         return radius + self.image.grid_cost if radius > 0.0 else radius
 
+    def _points(self) -> tuple[_Point, ...]:
+        radii = (0.0, *(fraction * self.sigma for fraction in (0.25, 0.5, 1.0, 2.0)))
+        return tuple(_Point(radius, self.angle(radius), self.cosine(radius)) for radius in radii)
+
     def _json(self, beside: str | None) -> str:
         embedded = self.reference.tolist() if len(self.reference) <= LARGEST_EMBEDDED else None
         wire = _Wire(
@@ -221,6 +236,8 @@ class FeatureCertificate:
             draws=self.draws,
             pilot=self.pilot,
             evidence=msgspec.Raw(msgspec.json.encode(self.curve.evidence)),
+            abstained=self.abstained,
+            certified=self._points(),
             score=self.score,
             reference_kind=self.reference_kind,
             reference_sha256=_reference_sha256(self.reference),
@@ -247,6 +264,8 @@ class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     draws: int
     pilot: int
     evidence: msgspec.Raw
+    abstained: bool
+    certified: tuple[_Point, ...]
     score: RobustnessScore
     reference_kind: ReferenceKind
     reference_sha256: str
@@ -295,6 +314,9 @@ def _decode(text: str, name: str, folder: Path | None) -> FeatureCertificate:
         ),
     )
     check_numbers(certificate, name)
+    for stated, found in zip(wire.certified, certificate._points(), strict=False):
+        if not math.isclose(stated.angle, found.angle, rel_tol=1e-6) or stated.radius != found.radius:
+            raise InputError(f"{name}: the angles stated do not follow from its evidence: certify the image again")
     return certificate
 
 

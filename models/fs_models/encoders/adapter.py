@@ -11,6 +11,9 @@ from torch import nn
 from fs_runtime.bundle.manifest import Tap
 from fs_runtime.preprocess import PreprocessRule
 
+FOLDER_REVISION = "sha256:"
+"""What the revision of a local folder begins with: a hash of its weights, as a folder has no commit."""
+
 
 @dataclass(frozen=True)
 class LoadRequest:

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 import torch
 from torch import nn
 
-from fs_models.encoders.adapter import EncoderAdapter, EncoderSpec, LoadRequest
+from fs_models.encoders.adapter import FOLDER_REVISION, EncoderAdapter, EncoderSpec, LoadRequest
 from fs_models.encoders.hf_preprocess import HfPreprocess, read_preprocess
 from fs_models.encoders.registry import register
 from fs_runtime.bundle.files import digest
@@ -89,7 +89,7 @@ def _check_folder(request: LoadRequest) -> str | None:
     if not folder.is_dir():
         return None
     weights = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
-    found = f"sha256:{digest(weights)}"
+    found = f"{FOLDER_REVISION}{digest(weights)}"
     if request.revision not in (None, found):
         raise InputError(f"{folder} holds weights of {found}, not {request.revision}: name the folder of those weights")
     return found
@@ -196,6 +196,8 @@ def _explained(model: str, load: Callable[[], T]) -> T:
         return load()
     except (OSError, ValueError, RuntimeError, SafetensorError, ImportError) as error:
         reason = " ".join(str(error).split())[:300]
+        if "model.safetensors" in reason:
+            reason += " (weights that are pickles, pytorch_model.bin, need --trust-pickle)"
         raise InputError(f"{model} cannot be loaded: {reason}") from error
     finally:
         talk.set_verbosity(verbosity)

@@ -131,6 +131,10 @@ def cosine_cell(certificate: FeatureCertificate, fraction: float) -> str:
     return "-" if cosine == -1.0 else rounded_down(cosine)
 
 
+def _best(floor: float) -> str:
+    return "nothing" if floor == math.pi else f"{math.cos(floor):.4f}"
+
+
 def error_line(image: Path, error: Exception) -> str:
     """One JSON line for an image that failed."""
     line = {
@@ -145,7 +149,7 @@ def error_line(image: Path, error: Exception) -> str:
 def explanation(certificate: FeatureCertificate) -> str:
     """What the table says, in words, and the most that so many draws could have certified."""
     best = ", ".join(
-        f"{math.cos(certificate.floor(fraction * certificate.sigma)):.4f} at {name}" for fraction, name in FRACTIONS
+        f"{_best(certificate.floor(fraction * certificate.sigma))} at {name}" for fraction, name in FRACTIONS
     )
     return (
         f"With probability at least 1 - {certificate.alpha:g} a row holds: no change of the graph's [0, 1] pixels of "

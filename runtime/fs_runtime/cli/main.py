@@ -15,13 +15,13 @@ from fs_runtime.version import __version__
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, package_name="fs-runtime")
-def cli() -> None:
-    r"""Serve and certify smoothed image features, from a bundle that fs-export wrote.
+def cli() -> None:  # \b is click's mark for a paragraph that keeps its lines
+    """Serve and certify smoothed image features, from a bundle that fs-export wrote.
 
     \b
     Exit codes: 0 done, 1 failure, 2 usage or bad input, 3 parity failed,
     4 incompatible engine or environment, 5 some certificate abstained, 143 on SIGTERM.
-    """
+    """  # noqa: D301  # click reads backslash-b as the mark of a paragraph that keeps its lines
 
 
 for command in (certify, smooth, report, inspect, verify):

@@ -1,5 +1,6 @@
 """Groups of options that commands share, so that a flag means the same everywhere."""
 
+import re
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
@@ -17,11 +18,12 @@ class SeedType(click.ParamType):  # type: ignore[type-arg]  # generic from click
     name = "seed"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Parse it."""
+        """Parse it; 32 hexadecimal digits are a seed as certificates print it."""
+        text = str(value)
         try:
-            return int(str(value), 0)
+            return int(text, 16 if re.fullmatch("[0-9a-f]{32}", text) else 0)
         except ValueError:
-            self.fail(f"{value!r} is not a whole number (decimal, or hexadecimal with 0x)", param, ctx)
+            self.fail(f"{value!r} is no whole number: decimal, 0x..., or 32 hexadecimal digits", param, ctx)
 
 
 def group(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
@@ -57,7 +59,9 @@ opening = group(
 )
 
 certifying = group(
-    click.option("--draws", type=click.IntRange(min=1), default=1024, show_default=True, help="Certifying draws."),
+    click.option(
+        "--draws", type=click.IntRange(min=1, max=10**8), default=1024, show_default=True, help="Certifying draws."
+    ),
     click.option("--alpha", type=float, default=1e-3, show_default=True, help="Probability that a certificate fails."),
     click.option("--pilot", type=click.IntRange(min=1), help="Pilot draws. Default: 128 for gram, else 64."),
     click.option(

@@ -1,6 +1,7 @@
 """Running a command: what becomes of errors, signals and a closed pipe. ``fs-export`` runs through here too."""
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -30,6 +31,10 @@ def run(command: click.Command, name: str) -> NoReturn:
     A user's error is one sentence on stderr, with the exit code of its class; any other exception keeps its trace.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Where the encoding lacks a character, an escape is better than a crash.
+            stream.reconfigure(errors="backslashreplace")
     # Pillow warns of odd metadata in files whose pixels it reads all the same.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:

@@ -11,12 +11,16 @@ from rich.text import Text
 
 _WIDTH_IN_PIPES = 132
 _NARROWEST_NAME = 12
+_NARROWEST_TABLE = 80
 
 
 def data() -> Console:
     """Console of stdout; wide enough for the tables where it is no terminal."""
     console = Console()
-    return console if console.is_terminal else Console(width=_WIDTH_IN_PIPES)
+    if not console.is_terminal:
+        return Console(width=_WIDTH_IN_PIPES)
+    # Narrower than this, columns would be left out without a word; a wrapped line is better.
+    return console if console.width >= _NARROWEST_TABLE else Console(width=_NARROWEST_TABLE)
 
 
 def messages() -> Console:

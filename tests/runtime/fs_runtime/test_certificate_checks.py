@@ -72,3 +72,18 @@ def test_from_json_refuses_when_thresholds_do_not_rise(lines):
     content["evidence"]["tails"]["thresholds"].reverse()
     with pytest.raises(InputError, match="contradict"):
         FeatureCertificate.from_json(json.dumps(content))
+
+
+def test_to_json_states_what_is_certified_when_a_reader_has_no_runtime(lines):
+    content = json.loads(lines["gram"])
+    certificate = FeatureCertificate.from_json(lines["gram"])
+    assert [point["radius"] for point in content["certified"]] == [0.0, 0.0625, 0.125, 0.25, 0.5]
+    assert all(point["cosine"] == certificate.cosine(point["radius"]) for point in content["certified"])
+    assert content["abstained"] is certificate.abstained
+
+
+def test_from_json_refuses_when_a_stated_angle_does_not_follow(lines):
+    content = json.loads(lines["gram"])
+    content["certified"][1]["angle"] *= 0.5
+    with pytest.raises(InputError, match="do not follow"):
+        FeatureCertificate.from_json(json.dumps(content))

@@ -50,6 +50,7 @@ def line(certificates: dict[str, FeatureCertificate]) -> Line:
 
     def make(kind: str = "gram", **changes: Any) -> str:
         fields = json.loads(certificates[kind].to_json())
+        fields["certified"] = []  # follows from the evidence; what is changed here would contradict it
         for name, value in changes.items():
             fields[name] = {**fields[name], **value} if isinstance(value, dict) else value
         return json.dumps(fields)
