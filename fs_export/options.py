@@ -32,12 +32,6 @@ trusting = options.group(
 
 overwrite = click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
 
-threads = click.option(
-    "--threads",
-    type=click.IntRange(min=1, max=1024),
-    help="Threads for graph and noise. Default: FS_THREADS, or the cores this process may use.",
-)
-
 
 def output(help_text: str, default: str | None = None) -> options.Decorator[Any]:
     """``-o DIR``."""

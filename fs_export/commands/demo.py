@@ -12,6 +12,7 @@ from fs_export import options
 from fs_export.stages import next_commands, stage_reporter
 from fs_runtime.certificate import FeatureCertificate
 from fs_runtime.cli.certify import FRACTIONS, cosine_cell, explanation, score_cell
+from fs_runtime.cli.options import threads
 from fs_runtime.cli.report import make_report
 from fs_runtime.cli.run import writing
 from fs_runtime.cli.terminal import data, draw_progress, messages, printable, table
@@ -32,7 +33,7 @@ _PILOT = 128
 @click.option("--draws", type=click.IntRange(min=1), default=512, show_default=True, help="Certifying draws a photo.")
 @options.output("Folder for the bundle, the photos and the report.", default="fs-demo")
 @options.overwrite
-@options.threads
+@threads
 def demo(sigma: float, draws: int, output: Path, overwrite: bool, threads: int | None) -> None:
     """Export EfficientNet-Lite0 with its pretrained weights, certify four photos and make a report of them.
 

@@ -9,7 +9,7 @@ import msgspec
 
 from fs_export import options
 from fs_export.stages import next_commands, stage_reporter
-from fs_runtime.cli.options import as_json
+from fs_runtime.cli.options import as_json, threads
 from fs_runtime.cli.terminal import cell, data, megabytes, printable, table
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @options.output("Folder of the bundle; made whole or not at all.")
 @options.overwrite
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and the memory and time it needs.")
-@options.threads
+@threads
 @as_json
 def export(
     model: str,

@@ -6,14 +6,14 @@ import click
 import msgspec
 
 from fs_export import options
-from fs_runtime.cli.options import as_json, bundle
+from fs_runtime.cli.options import as_json, bundle, expect_sha256, threads
 from fs_runtime.cli.terminal import printable
 
 
 @click.command()
 @bundle
-@options.threads
-@click.option("--expect-sha256", metavar="HEX", help="SHA-256 that DIR/manifest.json must have, to detect tampering.")
+@threads
+@expect_sha256
 @click.option("--model", metavar="MODEL", help="Where the encoder is now, if not where the manifest says.")
 @options.trusting
 @as_json

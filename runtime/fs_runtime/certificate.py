@@ -224,7 +224,8 @@ class FeatureCertificate:
 
     def _points(self) -> tuple[_Point, ...]:
         radii = (0.0, *(fraction * self.sigma for fraction in (0.25, 0.5, 1.0, 2.0)))
-        return tuple(_Point(radius, self.angle(radius), self.cosine(radius)) for radius in radii)
+        angles = ((radius, self.angle(radius)) for radius in radii)
+        return tuple(_Point(radius, angle, math.cos(angle)) for radius, angle in angles)
 
     def _json(self, beside: str | None) -> str:
         embedded = self.reference.tolist() if len(self.reference) <= LARGEST_EMBEDDED else None

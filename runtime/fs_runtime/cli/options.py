@@ -40,17 +40,21 @@ seed = click.option(
     "--seed", type=SeedType(), help="Fix the noise, for tests and replay. Default: fresh from the operating system."
 )
 
+threads = click.option(
+    "--threads",
+    type=click.IntRange(min=1, max=1024),
+    help="Threads for the graph and the noise. Default: FS_THREADS, or the cores this process may use.",
+)
+
+expect_sha256 = click.option(
+    "--expect-sha256", metavar="HEX", help="SHA-256 that DIR/manifest.json must have, to detect tampering."
+)
+
 opening = group(
     click.option("--backend", default="auto", show_default=True, help="onnxruntime, or auto."),
     click.option("--device", default="cpu", show_default=True, help="Where the graph runs; never replaced silently."),
-    click.option(
-        "--threads",
-        type=click.IntRange(min=1, max=1024),
-        help="Threads for the graph and the noise. Default: FS_THREADS, or the cores this process may use.",
-    ),
-    click.option(
-        "--expect-sha256", metavar="HEX", help="SHA-256 that DIR/manifest.json must have, to detect tampering."
-    ),
+    threads,
+    expect_sha256,
     click.option(
         "--max-pixels",
         type=click.IntRange(min=1),
