@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from fs_runtime.certification import Bound, CertifiedCurve, certify_features
-from fs_runtime.certification.chord_law import chord_law
-from fs_runtime.certification.gram_law import dual_angle
+from fs_runtime.certification.laws.chord_law import chord_law
+from fs_runtime.certification.laws.gram_law import dual_angle
 
 BOUNDS: tuple[Bound, ...] = ("gram", "angle-law", "fcsb")
 DRAWS = (512, 2048)

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from fs_runtime.certification.angle_law import AngleLaw
+from fs_runtime.certification.confidence.score import RobustnessScore
 from fs_runtime.certification.errors import CertificationError
-from fs_runtime.certification.fcsb import Fcsb
 from fs_runtime.certification.floor import floor_angle
-from fs_runtime.certification.gram_law import GramLaw
-from fs_runtime.certification.score import RobustnessScore
+from fs_runtime.certification.laws.angle_law import AngleLaw
+from fs_runtime.certification.laws.fcsb import Fcsb
+from fs_runtime.certification.laws.gram_law import GramLaw
 
 Bound = Literal["gram", "angle-law", "fcsb"]
 Evidence = GramLaw | AngleLaw | Fcsb

@@ -16,7 +16,7 @@ from scipy import stats
 
 import fs_runtime
 from fs_runtime.certification import AngleLaw, CertificationError, Fcsb, GramLaw, TooFewDrawsError
-from fs_runtime.certification.tails import COSINE_SLACK
+from fs_runtime.certification.laws.tails import COSINE_SLACK
 from fs_runtime.errors import BackendError, BundleError, FsError, ImageError, InputError
 from fs_runtime.noise import GENERATOR, GridNoise, Stream
 from fs_runtime.preprocess import Exact, PreprocessRule, prepare

@@ -9,7 +9,7 @@ from fs_exporters.onnx import trace
 from fs_models.encoders import EncoderAdapter, EncoderSpec
 from fs_models.gsb import no_booster
 from fs_runtime.bundle.manifest import Tensor
-from fs_runtime.certification.tails import COSINE_SLACK
+from fs_runtime.certification.laws.tails import COSINE_SLACK
 from fs_runtime.preprocess import PreprocessRule
 
 SIDE = 224

@@ -17,7 +17,8 @@ from helpers.simulated_encoders import (
 )
 from scipy import integrate, stats
 
-from fs_runtime.certification import Bound, fcsb, gram_law, tails
+from fs_runtime.certification import Bound
+from fs_runtime.certification.laws import fcsb, gram_law, tails
 
 PILOT = 64
 SMALLEST_P_VALUE = 1e-6

@@ -7,7 +7,7 @@ import pytest
 from scipy import special
 
 from fs_runtime.certification import Fcsb, certify_cosines
-from fs_runtime.certification.tails import COSINE_SLACK
+from fs_runtime.certification.laws.tails import COSINE_SLACK
 
 # The paper's bound, theory section 3: m = 2 S - 1, s, cosine.
 PUBLISHED = [(0.6, 0.5, 0.2674), (0.8, 0.5, 0.5655), (0.95, 1.0, 0.6629)]

@@ -10,10 +10,11 @@ import pytest
 from helpers.simulated_encoders import SIGMA, SimulatedEncoder, angle_between, simulated_encoders
 from scipy import integrate, optimize, sparse, special, stats
 
-from fs_runtime.certification import AngleLaw, GramLaw, TailBounds, certify_features, gram_law
-from fs_runtime.certification.chord_law import chord_law
-from fs_runtime.certification.gram_dual import GramConstraints, GramDual
-from fs_runtime.certification.gram_law import dual_angle
+from fs_runtime.certification import AngleLaw, GramLaw, TailBounds, certify_features
+from fs_runtime.certification.laws import gram_law
+from fs_runtime.certification.laws.chord_law import chord_law
+from fs_runtime.certification.laws.gram_dual import GramConstraints, GramDual
+from fs_runtime.certification.laws.gram_law import dual_angle
 
 Floats = npt.NDArray[np.float64]
 

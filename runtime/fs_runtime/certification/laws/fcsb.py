@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from fs_runtime.certification.laws.tails import COSINE_SLACK
 from fs_runtime.certification.normal import cdf, quantile
-from fs_runtime.certification.tails import COSINE_SLACK
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 from scipy import optimize, special, stats
 
 from fs_runtime.certification import AngleLaw, CertifiedCurve, GramLaw, TailBounds, certify_features
-from fs_runtime.certification.tails import COSINE_SLACK
+from fs_runtime.certification.laws.tails import COSINE_SLACK
 
 Floats = npt.NDArray[np.float64]
 SIGMA = 0.5

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fs_runtime.certification.moments import OffAxisMoments
-from fs_runtime.certification.tails import COSINE_SLACK, count_beyond
+from fs_runtime.certification.estimation.moments import OffAxisMoments
+from fs_runtime.certification.laws.tails import COSINE_SLACK, count_beyond
 
 Floats = npt.NDArray[np.float64]
 

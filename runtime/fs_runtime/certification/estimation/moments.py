@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from fs_runtime.certification.laws.tails import cut_cosine
 from fs_runtime.certification.normal import Floats
-from fs_runtime.certification.tails import cut_cosine
 
 
 class OffAxisMoments:

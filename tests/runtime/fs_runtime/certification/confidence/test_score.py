@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from fs_runtime.certification import RobustnessScore
-from fs_runtime.certification.score import ScoreMoments
+from fs_runtime.certification.confidence.score import ScoreMoments
 
 RUNS = 2_000
 

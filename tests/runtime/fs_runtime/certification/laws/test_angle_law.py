@@ -9,7 +9,7 @@ from helpers.simulated_encoders import SimulatedEncoder, angle_between, edges_fr
 from scipy import integrate, optimize, special, stats
 
 from fs_runtime.certification import AngleLaw, TailBounds
-from fs_runtime.certification.tails import COSINE_SLACK, count_beyond
+from fs_runtime.certification.laws.tails import COSINE_SLACK, count_beyond
 
 TAILS = {
     "typical": TailBounds((0.1, 0.2, 0.3, 0.4, 0.46, 0.56), (300, 160, 40, 3, 1, 0), 512, 0.001),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize, special, stats
 
-from fs_runtime.certification.binomial import clopper_pearson_upper, kl_upper_inverse
+from fs_runtime.certification.confidence.binomial import clopper_pearson_upper, kl_upper_inverse
 
 ALPHAS = [1e-2, 1e-3, 1e-5, 1e-7]
 

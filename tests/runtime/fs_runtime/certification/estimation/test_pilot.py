@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from fs_runtime.certification import CertificationError, reference_of
-from fs_runtime.certification.pilot import THRESHOLDS, plan_thresholds
+from fs_runtime.certification.estimation.pilot import THRESHOLDS, plan_thresholds
 
 rng = np.random.default_rng(12)
 PILOTS = {

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from fs_runtime.certification.binomial import clopper_pearson_upper
+from fs_runtime.certification.confidence.binomial import clopper_pearson_upper
 from fs_runtime.certification.normal import Floats, shifted
 
 # A draw counts as beyond a threshold t already at cosine < cos(t) + COSINE_SLACK. It covers float32 rounding of the

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fs_runtime.certification.tails import TailBounds
+from fs_runtime.certification.laws.tails import TailBounds
 
 _HALF_PI = 0.5 * math.pi
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fs_runtime.certification.gram_dual import GramDual, Pieces
+from fs_runtime.certification.laws.gram_dual import GramDual, Pieces
 from fs_runtime.certification.normal import Floats
 
 _MOST_STEPS = 60

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fs_runtime.certification.chord_law import ChordLaw
+from fs_runtime.certification.laws.chord_law import ChordLaw
 from fs_runtime.certification.normal import Floats, quantile
 
 # F must lie below zero by this part of its terms' magnitudes. Rounding is estimated at 1e-10 of them: the masses of

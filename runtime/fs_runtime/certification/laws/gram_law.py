@@ -10,12 +10,12 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from fs_runtime.certification.angle_law import AngleLaw
-from fs_runtime.certification.binomial import kl_upper_inverse
-from fs_runtime.certification.chord_law import chord_law
-from fs_runtime.certification.dual_search import search
-from fs_runtime.certification.gram_dual import GramConstraints, GramDual
-from fs_runtime.certification.tails import TailBounds
+from fs_runtime.certification.confidence.binomial import kl_upper_inverse
+from fs_runtime.certification.laws.angle_law import AngleLaw
+from fs_runtime.certification.laws.chord_law import chord_law
+from fs_runtime.certification.laws.dual_search import search
+from fs_runtime.certification.laws.gram_dual import GramConstraints, GramDual
+from fs_runtime.certification.laws.tails import TailBounds
 
 _HALF_PI = 0.5 * math.pi
 _SMALLEST_SHIFT = 0.03

@@ -1,0 +1,1 @@
+"""Confidence bounds for a probability or a mean, each valid at its level whatever the distribution."""
