@@ -10,7 +10,7 @@ from rich.table import Table
 
 from fs_export import options
 from fs_export.stages import next_commands, stage_reporter
-from fs_runtime.certificate import FeatureCertificate
+from fs_runtime.certificates.feature import FeatureCertificate
 from fs_runtime.cli.certify import FRACTIONS, cosine_cell, explanation, score_cell
 from fs_runtime.cli.options import threads
 from fs_runtime.cli.report import make_report

@@ -13,13 +13,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fs_runtime.certificate import FeatureCertificate
+    from fs_runtime.certificates.feature import FeatureCertificate
     from fs_runtime.encoder import SmoothedEncoder, SmoothedFeature, load
     from fs_runtime.errors import BackendError, BundleError, FsError, ImageError, InputError
     from fs_runtime.version import __version__
 
 _HOMES = {
-    "FeatureCertificate": "fs_runtime.certificate",
+    "FeatureCertificate": "fs_runtime.certificates.feature",
     "SmoothedEncoder": "fs_runtime.encoder",
     "SmoothedFeature": "fs_runtime.encoder",
     "__version__": "fs_runtime.version",

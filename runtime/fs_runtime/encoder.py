@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fs_runtime.backends import Backend, Block, BlockResult, find_backend
 from fs_runtime.bundle import Bundle, Manifest, read_bundle
-from fs_runtime.certificate import FeatureCertificate, ImageFacts, Provenance, ReferenceKind
+from fs_runtime.certificates.feature import FeatureCertificate, ImageFacts, Provenance, ReferenceKind
 from fs_runtime.certification import Bound, FixedDrawsEstimator, check_draws, reference_of, unit_rows
 from fs_runtime.environment import MOST_THREADS, default_max_pixels, default_threads
 from fs_runtime.errors import FsError, InputError

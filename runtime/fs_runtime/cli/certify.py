@@ -8,7 +8,7 @@ import click
 import msgspec
 from rich.table import Table
 
-from fs_runtime.certificate import FeatureCertificate
+from fs_runtime.certificates.feature import FeatureCertificate
 from fs_runtime.certification import CertificationError
 from fs_runtime.cli import options
 from fs_runtime.cli.run import ABSTAINED, exit_code, tell, writing

@@ -8,7 +8,7 @@ from typing import IO, Literal
 import msgspec
 import numpy as np
 
-from fs_runtime.certificate import SCHEMA, FeatureCertificate
+from fs_runtime.certificates.feature import SCHEMA, FeatureCertificate
 from fs_runtime.errors import InputError
 
 ERROR_SCHEMA: Literal["fs-runtime/error/1"] = "fs-runtime/error/1"

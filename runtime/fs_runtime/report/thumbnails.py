@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
-from fs_runtime.certificate import FeatureCertificate
+from fs_runtime.certificates.feature import FeatureCertificate
 from fs_runtime.environment import default_max_pixels
 from fs_runtime.errors import ImageError
 from fs_runtime.noise import GridNoise, Stream

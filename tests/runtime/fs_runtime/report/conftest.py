@@ -11,7 +11,7 @@ from helpers import tiny
 from PIL import Image
 
 import fs_runtime
-from fs_runtime.certificate import FeatureCertificate
+from fs_runtime.certificates.feature import FeatureCertificate
 
 Line = Callable[..., str]
 

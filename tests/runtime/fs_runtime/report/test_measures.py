@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fs_runtime.certificate import FeatureCertificate
+from fs_runtime.certificates.feature import FeatureCertificate
 from fs_runtime.certification import AngleLaw, GramLaw
 from fs_runtime.report import read_results
 from fs_runtime.report.measures import SHIFTS, Measures, measure

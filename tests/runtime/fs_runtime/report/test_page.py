@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fs_runtime.certificate import FeatureCertificate
+from fs_runtime.certificates.feature import FeatureCertificate
 from fs_runtime.report import read_results, words
 from fs_runtime.report.measures import Measures, measure
 from fs_runtime.report.page import MOST_PHOTOS, page, shown_images

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fs_runtime import InputError
-from fs_runtime.certificate import FeatureCertificate
+from fs_runtime.certificates.feature import FeatureCertificate
 from fs_runtime.report import Failure, Results, read_results
 from fs_runtime.report.measures import measure
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fs_runtime.certificate import FeatureCertificate
+from fs_runtime.certificates.feature import FeatureCertificate
 from fs_runtime.report.thumbnails import LARGEST_SIDE, NoPhoto, Photo, _photo, find_photo
 
 

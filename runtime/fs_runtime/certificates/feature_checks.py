@@ -9,7 +9,7 @@ from fs_runtime.errors import InputError
 from fs_runtime.noise import LARGEST_SIGMA
 
 if TYPE_CHECKING:
-    from fs_runtime.certificate import FeatureCertificate
+    from fs_runtime.certificates.feature import FeatureCertificate
 
 # Features are unit vectors up to float32 rounding, and so are the numbers made of them.
 _SLACK = 1e-3

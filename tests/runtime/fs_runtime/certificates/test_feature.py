@@ -12,7 +12,7 @@ from helpers import tiny
 
 import fs_runtime
 from fs_runtime import FeatureCertificate, InputError
-from fs_runtime.certificate import LARGEST_EMBEDDED, SCHEMA
+from fs_runtime.certificates.feature import LARGEST_EMBEDDED, SCHEMA
 from fs_runtime.certification import CertificationError, Fcsb, certify_cosines
 from fs_runtime.preprocess import Exact, PreprocessRule
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import safetensors.numpy
 
 from fs_runtime.backends import BackendInfo
-from fs_runtime.certificate_checks import check_numbers
+from fs_runtime.certificates.feature_checks import check_numbers
 from fs_runtime.certification import AngleLaw, Bound, CertifiedCurve, Fcsb, GramLaw, RobustnessScore
 from fs_runtime.errors import InputError
 from fs_runtime.files import write_together

@@ -1,0 +1,1 @@
+"""Certificates as objects and as files: what was proved, for which image, on what."""
