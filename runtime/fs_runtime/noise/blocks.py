@@ -1,9 +1,10 @@
 """Blocks of noise, made ahead by threads while the graph runs."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,14 @@ from fs_runtime.noise.gaussian import GridNoise
 from fs_runtime.noise.philox import Stream
 
 _BUFFERS = 2
+
+
+class DrawKey(NamedTuple):
+    """One draw's place in the noise: (seed, stream, index)."""
+
+    seed: int
+    stream: Stream
+    draw: int
 
 
 class NoiseBlocks:
@@ -51,29 +60,41 @@ class NoiseBlocks:
     def blocks(self, seed: int, stream: Stream, draws: int) -> Iterator[npt.NDArray[np.float32]]:
         """Blocks of draws 0, 1, ... of ``stream``, enough of them to hold ``draws`` draws.
 
-        One such iterator at a time: all share the same buffers.
+        One iterator at a time, of this or :meth:`ahead`: all share the same buffers.
         """
-        count = -(-draws // self._shape[0])
-        pending = self._submit(seed, stream, 0)
+        batch = self._shape[0]
+        plans = ([DrawKey(seed, stream, first + i) for i in range(batch)] for first in range(0, draws, batch))
+        return self.ahead(plans)
+
+    def ahead(self, plans: Iterable[Sequence[DrawKey]]) -> Iterator[npt.NDArray[np.float32]]:
+        """One block for each plan, which says whose draw each of its first rows is.
+
+        Rows beyond a plan's keep what they held. A plan is taken from ``plans`` before the block of the plan before it
+        is yielded, so that its noise is made while that one is used.
+        """
+        pending: list[Future[None]] = []
+        remaining = enumerate(plans)
         try:
-            for block in range(count):
+            number, plan = next(remaining, (0, None))
+            pending = self._submit(number, plan or ())
+            while plan is not None:
                 for future in pending:
                     future.result()
-                if block + 1 < count:
-                    pending = self._submit(seed, stream, block + 1)
-                yield self._buffers[block % _BUFFERS]
+                ready = number
+                number, plan = next(remaining, (0, None))
+                pending = self._submit(number, plan or ())
+                yield self._buffers[ready % _BUFFERS]
         finally:
             # A caller that stops early must not leave threads writing into buffers that the next blocks use.
             # One that was cancelled, here or by close(), never runs; waiting for it would never end.
             wait([future for future in pending if not future.cancel()])
 
-    def _submit(self, seed: int, stream: Stream, block: int) -> list[Future[None]]:
-        rows = self._buffers[block % _BUFFERS].reshape(self._shape[0], self._size)
-        first = block * self._shape[0]
-        return [self._pool.submit(self._fill, row, seed, stream, first + i) for i, row in enumerate(rows)]
+    def _submit(self, number: int, plan: Sequence[DrawKey]) -> list[Future[None]]:
+        rows = self._buffers[number % _BUFFERS].reshape(self._shape[0], self._size)
+        return [self._pool.submit(self._fill, row, key) for row, key in zip(rows, plan, strict=False)]
 
     def _start(self) -> None:
         self._local.noise = GridNoise(self._sigma, self._size)
 
-    def _fill(self, row: npt.NDArray[np.float32], seed: int, stream: Stream, draw: int) -> None:
-        self._local.noise.fill(row, seed, stream, draw)
+    def _fill(self, row: npt.NDArray[np.float32], key: DrawKey) -> None:
+        self._local.noise.fill(row, key.seed, key.stream, key.draw)
