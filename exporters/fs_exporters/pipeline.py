@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from fs_exporters.bundle import check_free, new_folder
-from fs_exporters.graph import SmoothedGraph
+from fs_exporters.graph import smoothed_graph
 from fs_exporters.onnx import OPSET, trace
 from fs_exporters.parity import ParityError, check_parity, measure_parity
 from fs_models.encoders import FOLDER_REVISION, EncoderAdapter, EncoderSpec, LoadRequest, load_encoder
@@ -32,6 +32,7 @@ GRAPH = "model.onnx"
 """The smoothed graph's file in a bundle."""
 
 _LARGEST_BATCH = 4096
+_MOST_IMAGES = 64
 _TOOLS = ("fs-export", "fs-runtime", "torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
 
 
@@ -104,6 +105,7 @@ def export_bundle(
     sigma: float,
     noise_batch: int,
     output: str | Path,
+    images: int = 1,
     precision: Precision = "fp32",
     tap: Tap | None = None,
     revision: str | None = None,
@@ -121,6 +123,7 @@ def export_bundle(
         sigma: noise standard deviation, in units of [0, 1] pixels.
         noise_batch: draws in one run of the graph, baked in.
         output: folder of the bundle; made whole or not at all.
+        images: how many images' draws one noise batch can mix, baked in too; it keeps large batches full.
         precision: ``"fp32"`` or ``"fp16"``, of the encoder inside the graph.
         tap: which feature; default: the family's first.
         revision: version of the weights.
@@ -136,7 +139,7 @@ def export_bundle(
         ParityError: the graph does not compute what the encoder computes; nothing is written.
     """
     output = Path(output)
-    check_request(sigma, noise_batch, precision)
+    check_request(sigma, noise_batch, precision, images)
     check_free(output, overwrite=overwrite)
     watch = _Watch(on_start, on_stage)
     with watch.step("load") as notes:
@@ -145,7 +148,9 @@ def export_bundle(
         notes.detail = f"{model}, {parameters / 1e6:.2f} M parameters"
     try:
         with new_folder(output, overwrite=overwrite) as folder:
-            manifest = _fill(folder, encoder, sigma, noise_batch, precision, threads or default_threads(), watch)
+            manifest = _fill(
+                folder, encoder, sigma, noise_batch, images, precision, threads or default_threads(), watch
+            )
             with watch.step("write") as notes:
                 (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
                 written = read_bundle(folder)
@@ -206,7 +211,7 @@ def _check_same_facts(bundle: Bundle, spec: EncoderSpec) -> None:
             raise InputError(f"{bundle.root / graph.file} is {graph.precision}, which this fs-export cannot verify")
 
 
-def check_request(sigma: float, noise_batch: int, precision: str) -> None:
+def check_request(sigma: float, noise_batch: int, precision: str, images: int) -> None:
     """Refuse what cannot be exported, before any work.
 
     Raises:
@@ -218,6 +223,10 @@ def check_request(sigma: float, noise_batch: int, precision: str) -> None:
         raise InputError(f"--sigma must lie in (0, {LARGEST_SIGMA:g}], in units of [0, 1] pixels, not {sigma:g}")
     if not 1 <= noise_batch <= _LARGEST_BATCH:
         raise InputError(f"--noise-batch must lie in 1..{_LARGEST_BATCH}, not {noise_batch}")
+    if not 1 <= images <= min(noise_batch, _MOST_IMAGES):
+        raise InputError(
+            f"--images must lie in 1..{min(noise_batch, _MOST_IMAGES)}, at most one image a draw, not {images}"
+        )
 
 
 def _fill(
@@ -225,16 +234,17 @@ def _fill(
     encoder: EncoderAdapter,
     sigma: float,
     noise_batch: int,
+    images: int,
     precision: Precision,
     threads: int,
     watch: _Watch,
 ) -> Manifest:
     """Write everything but the manifest."""
-    draft = _draft(encoder.spec, sigma, noise_batch)
+    draft = _draft(encoder.spec, sigma, noise_batch, images)
     path = folder / GRAPH
     with watch.step("trace") as notes:
         external = trace(
-            SmoothedGraph(encoder, no_booster()).eval(),
+            smoothed_graph(encoder, no_booster(), images=images),
             draft.smoothed_inputs,
             draft.smoothed_outputs,
             path,
@@ -253,7 +263,8 @@ def _fill(
             inputs=draft.smoothed_inputs,
             outputs=draft.smoothed_outputs,
         )
-        notes.detail = f"ONNX opset {OPSET}, {precision}, noise batch {noise_batch}, checked"
+        mixed = f" of {images} images" if images > 1 else ""
+        notes.detail = f"ONNX opset {OPSET}, {precision}, noise batch {noise_batch}{mixed}, checked"
         notes.path, notes.bytes = Path(GRAPH), graph.bytes
     manifest = msgspec.structs.replace(draft, graphs=(graph,), files=_copy(encoder.spec.config_files, folder))
     with watch.step("parity") as notes:
@@ -280,12 +291,12 @@ def parity_line(parity: Parity) -> str:
 
 def _measure(bundle: Bundle, encoder: EncoderAdapter, threads: int) -> Parity:
     graph = bundle.graph("smoothed")
-    module = SmoothedGraph(encoder, no_booster()).eval()
+    module = smoothed_graph(encoder, no_booster(), images=bundle.manifest.images)
     with find_backend("onnxruntime")(bundle, graph, device="cpu", threads=threads) as backend:
         return measure_parity(module, backend, bundle.manifest, graph, threads=threads)
 
 
-def _draft(spec: EncoderSpec, sigma: float, noise_batch: int) -> Manifest:
+def _draft(spec: EncoderSpec, sigma: float, noise_batch: int, images: int) -> Manifest:
     """The manifest before there is a graph."""
     return Manifest(
         schema_version=SCHEMA_VERSION,
@@ -297,6 +308,7 @@ def _draft(spec: EncoderSpec, sigma: float, noise_batch: int) -> Manifest:
         width=spec.width,
         sigma=sigma,
         noise_batch=noise_batch,
+        images=images,
         mean=spec.mean,
         std=spec.std,
         preprocess=spec.preprocess,
@@ -323,6 +335,7 @@ def _metadata(manifest: Manifest) -> dict[str, str]:
         "fs.tap": manifest.tap,
         "fs.sigma": repr(manifest.sigma),
         "fs.noise_batch": str(manifest.noise_batch),
+        "fs.images": str(manifest.images),
         "fs.feature_shape": ",".join(map(str, manifest.feature_shape)),
         "fs.schema_version": str(manifest.schema_version),
     }

@@ -41,14 +41,21 @@ class ExportPlan:
 
 
 def plan_export(
-    request: LoadRequest, *, sigma: float, noise_batch: int, precision: Precision, output: str | Path, overwrite: bool
+    request: LoadRequest,
+    *,
+    sigma: float,
+    noise_batch: int,
+    images: int,
+    precision: Precision,
+    output: str | Path,
+    overwrite: bool,
 ) -> ExportPlan:
     """Load the encoder, run a few draws through it, and say what an export would write and need.
 
     Raises:
         InputError: what :func:`export_bundle` would refuse before it starts to work.
     """
-    check_request(sigma, noise_batch, precision)
+    check_request(sigma, noise_batch, precision, images)
     check_free(Path(output), overwrite=overwrite)
     encoder = load_encoder(request)
     spec = encoder.spec

@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from rich.table import Table
 from fs_export import options
 from fs_export.stages import next_commands, stage_reporter
 from fs_runtime.certificates.feature import FeatureCertificate
-from fs_runtime.cli.certify import FRACTIONS, cosine_cell, explanation, score_cell
+from fs_runtime.cli.certificate_table import FRACTIONS, cosine_cell, explanation, score_cell
 from fs_runtime.cli.options import threads
 from fs_runtime.cli.report import make_report
 from fs_runtime.cli.run import writing
@@ -96,13 +97,17 @@ def _find_photos() -> list[Path]:
 
 
 def _certify(encoder: SmoothedEncoder, photos: list[Path], draws: int) -> list[FeatureCertificate]:
-    certificates = []
     with draw_progress(len(photos)) as progress:
-        for photo in photos:
-            progress.begin(photo.name)
-            certificate = encoder.certify(photo, draws=draws, alpha=_ALPHA, pilot=_PILOT, progress=progress.update)
-            certificates.append(certificate)
-    return certificates
+        return [
+            encoder.certify(
+                photo,
+                draws=draws,
+                alpha=_ALPHA,
+                pilot=_PILOT,
+                progress=partial(progress.update, number, photo.name),
+            )
+            for number, photo in enumerate(photos)
+        ]
 
 
 def _table(certificates: list[FeatureCertificate]) -> Table:

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Of the encoder inside the graph; noise, norms and reductions stay fp32.",
 )
+@click.option(
+    "--images",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Images whose draws one noise batch can mix, baked in; keeps the large batches of a GPU full.",
+)
 @options.loading
 @options.trusting
 @options.output("Folder of the bundle; made whole or not at all.")
@@ -37,6 +44,7 @@ def export(
     model: str,
     sigma: float,
     noise_batch: int,
+    images: int,
     precision: Any,
     tap: Any,
     revision: str | None,
@@ -60,7 +68,13 @@ def export(
 
         request = LoadRequest(model, tap, revision, trust_pickle, trust_remote_code)
         plan = plan_export(
-            request, sigma=sigma, noise_batch=noise_batch, precision=precision, output=output, overwrite=overwrite
+            request,
+            sigma=sigma,
+            noise_batch=noise_batch,
+            images=images,
+            precision=precision,
+            output=output,
+            overwrite=overwrite,
         )
         _show(plan, output, as_json)
         return
@@ -70,6 +84,7 @@ def export(
             sigma=sigma,
             noise_batch=noise_batch,
             output=output,
+            images=images,
             precision=precision,
             tap=tap,
             revision=revision,

@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fs_runtime.certificates.feature import FeatureCertificate
-    from fs_runtime.encoder import SmoothedEncoder, SmoothedFeature, load
+    from fs_runtime.certification import Target
+    from fs_runtime.encoder import ImageResult, SmoothedEncoder, SmoothedFeature, load
     from fs_runtime.errors import BackendError, BundleError, FsError, ImageError, InputError
     from fs_runtime.version import __version__
 
 _HOMES = {
     "FeatureCertificate": "fs_runtime.certificates.feature",
+    "ImageResult": "fs_runtime.encoder",
     "SmoothedEncoder": "fs_runtime.encoder",
     "SmoothedFeature": "fs_runtime.encoder",
+    "Target": "fs_runtime.certification",
     "__version__": "fs_runtime.version",
     "load": "fs_runtime.encoder",
     "BackendError": "fs_runtime.errors",
@@ -37,9 +40,11 @@ __all__ = [
     "FeatureCertificate",
     "FsError",
     "ImageError",
+    "ImageResult",
     "InputError",
     "SmoothedEncoder",
     "SmoothedFeature",
+    "Target",
     "__version__",
     "load",
 ]

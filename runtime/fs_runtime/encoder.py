@@ -1,8 +1,9 @@
 """The smoothed encoder: image in, smoothed feature or certificate out."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -10,21 +11,30 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from fs_runtime.backends import Backend, Block, BlockResult, find_backend
+from fs_runtime.backends import Backend, Block, find_backend
 from fs_runtime.bundle import Bundle, Manifest, read_bundle
-from fs_runtime.certificates.feature import FeatureCertificate, ImageFacts, Provenance, ReferenceKind
-from fs_runtime.certification import Bound, FixedDrawsEstimator, check_draws, reference_of, unit_rows
+from fs_runtime.certificates.feature import FeatureCertificate, ImageFacts, Provenance
+from fs_runtime.certificates.replay import Replay, replayable
+from fs_runtime.certificates.settings import CertifySettings, ReferenceKind, whole_batches
+from fs_runtime.certification import (
+    AnyTimeEstimator,
+    Bound,
+    CertificationError,
+    FixedDrawsEstimator,
+    Target,
+    reference_of,
+)
+from fs_runtime.drawing import CertifyJob, DrawLoop, FailedJob, Pilot, SmoothJob
+from fs_runtime.drawing.job import Progress
 from fs_runtime.environment import MOST_THREADS, default_max_pixels, default_threads
-from fs_runtime.errors import FsError, InputError
-from fs_runtime.noise import GENERATOR, NoiseBlocks, Seed, Stream
+from fs_runtime.errors import BackendError, FsError, InputError
+from fs_runtime.noise import GENERATOR, NoiseBlocks, Seed
 from fs_runtime.preprocess import ImageLike, PreparedImage, prepare
 from fs_runtime.version import __version__
 
 Floats = npt.NDArray[np.float64]
-Progress = Callable[[int, int], None]
-"""Called with (draws done, draws in all) after every block, the pilot's included."""
-
-_PILOT = {"gram": 128, "angle-law": 64, "fcsb": 64}
+ManyProgress = Callable[[int, int, int], None]
+"""Called with (number of the image, draws done for it, draws in all for it) after every block."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class SmoothedFeature:
         vector: [D] unit feature, float64.
         resultant_length: norm of the mean of the draws' unit features, in [0, 1]; near 1 the draws agree.
         mean_raw_norm: mean norm of the raw features, the scale that a decoder of the raw feature expects.
-        draws: draws averaged (the requested number, rounded up to whole noise batches).
+        draws: draws averaged (the requested number, rounded up to whole noise batches where the graph takes one image).
         seed: 128-bit seed of the noise.
     """
 
@@ -44,6 +54,21 @@ class SmoothedFeature:
     mean_raw_norm: float
     draws: int
     seed: int
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What became of one image of many: a certificate, or the error of this image alone.
+
+    Attributes:
+        image: as it was handed in.
+        certificate: None where the image failed.
+        error: None where it did not.
+    """
+
+    image: ImageLike
+    certificate: FeatureCertificate | None
+    error: Exception | None
 
 
 def load(
@@ -95,11 +120,17 @@ class SmoothedEncoder:
             shape=(manifest.noise_batch, 3, manifest.height, manifest.width),
             threads=threads,
         )
+        self._loop = DrawLoop(self._backend, self._noise, manifest)
 
     @property
     def manifest(self) -> Manifest:
         """What the bundle says of itself."""
         return self._bundle.manifest
+
+    @property
+    def graph_sha256(self) -> str:
+        """Hash of the smoothed graph, which certificates are bound to."""
+        return self._graph.sha256
 
     def __enter__(self) -> "SmoothedEncoder":
         return self
@@ -121,7 +152,7 @@ class SmoothedEncoder:
 
         Args:
             image: path, PIL image, or HxWx3 array (uint8, or float in [0, 1]).
-            draws: noisy copies, rounded up to whole noise batches.
+            draws: noisy copies, rounded up to whole noise batches where the graph takes one image.
             seed: 128-bit seed, for tests and replay; fresh from the operating system if None.
             progress: called after every block.
 
@@ -131,16 +162,23 @@ class SmoothedEncoder:
         """
         if draws < 1:
             raise InputError(f"draws must be at least 1, not {draws}")
-        prepared = self._prepare(image)
-        key = Seed.make(seed)
-        total, raw_norm, taken = self._sum(prepared, key, Stream.SMOOTH, draws, _Counter(progress, draws))
-        mean = total / taken
-        return SmoothedFeature(
-            vector=reference_of(mean),
-            resultant_length=float(np.linalg.norm(mean)),
-            mean_raw_norm=raw_norm / taken,
+        taken = whole_batches(draws, self.manifest)
+        job = SmoothJob(
+            self._prepare(image),
+            Seed.make(seed),
             draws=taken,
-            seed=key.value,
+            dimension=self.manifest.dimension,
+            progress=progress,
+        )
+        for done in self._loop.run([job]):
+            if done.error is not None:
+                raise done.error
+        return SmoothedFeature(
+            vector=reference_of(job.mean),
+            resultant_length=float(np.linalg.norm(job.mean)),
+            mean_raw_norm=job.mean_raw_norm,
+            draws=taken,
+            seed=job.seed.value,
         )
 
     def certify(
@@ -152,6 +190,7 @@ class SmoothedEncoder:
         pilot: int | None = None,
         bound: Bound | Literal["auto"] = "auto",
         reference: ReferenceKind = "smoothed",
+        until: Target | None = None,
         seed: int | None = None,
         progress: Progress | None = None,
     ) -> FeatureCertificate:
@@ -162,67 +201,188 @@ class SmoothedEncoder:
 
         Args:
             image: path, PIL image, or HxWx3 array (uint8, or float in [0, 1]).
-            draws: certifying draws, fixed beforehand; the pilot's come on top.
+            draws: certifying draws, fixed beforehand; with ``until`` the most of them. The pilot's come on top.
             alpha: probability that the certificate fails.
-            pilot: pilot draws, rounded up to whole noise batches; default 128 for ``gram``, else 64.
-            bound: ``"gram"``, ``"angle-law"``, ``"fcsb"``; ``"auto"`` is ``gram`` where the graph gives features.
+            pilot: pilot draws, rounded up to whole noise batches where the graph takes one image; default 128 for
+                ``gram``, else 64.
+            bound: ``"gram"``, ``"angle-law"``, ``"cone"``, ``"fcsb"``; ``"auto"`` is ``gram`` where the graph gives
+                features, else ``angle-law``.
             reference: what is certified: ``"smoothed"``, the pilot's mean feature, or ``"clean"``, the bare encoder's.
+            until: stop as soon as this target is proved, or hopeless (docs/theory.md section 2.3). The bounds hold at
+                every number of draws then, for which they are a little wider.
             seed: 128-bit seed for tests and replay, marked so; fresh from the operating system if None.
             progress: called after every block.
 
         Raises:
             ImageError: the image cannot be read.
-            CertificationError: draws too few for alpha, or the encoder gave numbers that are not unit features.
+            CertificationError: draws too few for alpha or the target, or the encoder gave numbers that are not unit
+                features.
             InputError: another argument is out of range.
         """
-        law = self._bound(bound)
-        if reference not in ("smoothed", "clean"):
-            raise InputError(f'reference must be "smoothed" or "clean", not {reference!r}')
-        check_draws(draws, alpha, law)
-        if pilot is not None and pilot < 1:
-            raise InputError(f"pilot must be at least 1, not {pilot}")
-        prepared = self._prepare(image)
-        key = Seed.make(seed)
-        pilot = pilot or _PILOT[law]
-        passes = 1 if self.manifest.has_features or reference == "clean" else 2
-        counter = _Counter(progress, passes * pilot + draws)
+        settings = self._settings(draws, alpha, pilot, bound, reference, until)
+        [done] = self._certified([self._certify_job(image, settings, Seed.make(seed), progress)], settings)
+        if isinstance(done, Exception):
+            raise done
+        return done
 
-        vector = self._clean(prepared) if reference == "clean" else None
-        vector, pilot_cosines = self._pilot(prepared, key, pilot, vector, counter)
-        estimator = FixedDrawsEstimator(
-            pilot_cosines, vector, sigma=self.manifest.sigma, alpha=alpha, bound=law, draws=draws
-        )
-        left = draws
-        # Closed at once when something fails, so that no thread goes on writing into the noise buffers.
-        with closing(self._run(prepared, key, Stream.CERTIFY, draws, vector, counter)) as results:
+    def certify_many(
+        self,
+        images: Iterable[ImageLike],
+        *,
+        draws: int = 1024,
+        alpha: float = 1e-3,
+        pilot: int | None = None,
+        bound: Bound | Literal["auto"] = "auto",
+        reference: ReferenceKind = "smoothed",
+        until: Target | None = None,
+        seed: int | None = None,
+        progress: ManyProgress | None = None,
+    ) -> Generator[ImageResult]:
+        """Certify images one after another, in their order; one that fails does not stop the rest.
+
+        ``images`` is taken as there is room, so memory does not grow with their number. A graph exported with
+        ``--images K`` is kept full with the draws of up to K images; otherwise they take turns.
+
+        Each certificate holds with probability 1 - ``alpha`` of its own: over N images some one fails with probability
+        up to N alpha. For a statement about all of them hand in alpha / N.
+
+        Arguments are those of :meth:`certify`; a ``seed`` is used for every image.
+
+        Yields:
+            One result an image.
+
+        Raises:
+            CertificationError, InputError: an argument is out of range; before any image is read.
+            BackendError: the backend failed; what was yielded before stays good.
+        """
+        settings = self._settings(draws, alpha, pilot, bound, reference, until)
+        given = Seed.make(seed)
+        return self._certify_many(images, settings, None if seed is None else given, progress)
+
+    def _certify_many(
+        self, images: Iterable[ImageLike], settings: CertifySettings, seed: Seed | None, progress: ManyProgress | None
+    ) -> Generator[ImageResult]:
+        taken: list[ImageLike] = []
+
+        def jobs() -> Iterator[CertifyJob | FailedJob]:
+            for number, image in enumerate(images):
+                taken.append(image)
+                watch = None if progress is None else partial(progress, number)
+                try:
+                    yield self._certify_job(image, settings, seed or Seed.make(None), watch)
+                except BackendError:
+                    raise
+                except (FsError, CertificationError) as error:
+                    yield FailedJob(error)
+
+        with closing(self._certified(jobs(), settings)) as results:
             for result in results:
-                cosines, features = _measured(result, vector)
-                estimator.update(cosines[:left], None if features is None else features[:left])
-                left -= min(left, len(cosines))
+                image = taken.pop(0)
+                if isinstance(result, Exception):
+                    yield ImageResult(image, None, result)
+                else:
+                    yield ImageResult(image, result, None)
+
+    def replay(self, certificate: FeatureCertificate, image: ImageLike, *, progress: Progress | None = None) -> Replay:
+        """Make a certificate's draws again, and compare.
+
+        The seed in the certificate makes the same noise on any backend; see :class:`Replay` for what counts as equal.
+
+        Args:
+            certificate: what was certified.
+            image: the image it is about.
+            progress: called after every block.
+
+        Raises:
+            ImageError: the image cannot be read.
+            InputError: the certificate is about another image, graph, sigma or generator, so that its draws cannot be
+                made again with this bundle; the message says which.
+        """
+        prepared = self._prepare(image)
+        replayable(certificate, _facts(prepared), self.manifest, self._graph.sha256)
+        settings = CertifySettings(
+            draws=certificate.draws,
+            alpha=certificate.alpha,
+            pilot=certificate.pilot,
+            bound=certificate.bound,
+            reference=certificate.reference_kind,
+            until=certificate.until,
+        )
+        job = self._certify_job(
+            prepared, settings, certificate.provenance.seed, progress, most_draws=certificate.most_draws
+        )
+        [done] = self._certified([job], settings)
+        if isinstance(done, Exception):
+            raise done
+        return Replay.compared(certificate, done)
+
+    def _settings(
+        self, draws: int, alpha: float, pilot: int | None, bound: str, reference: str, until: Target | None
+    ) -> CertifySettings:
+        return CertifySettings.checked(
+            self.manifest, draws=draws, alpha=alpha, pilot=pilot, bound=bound, reference=reference, until=until
+        )
+
+    def _certify_job(
+        self,
+        image: ImageLike | PreparedImage,
+        settings: CertifySettings,
+        seed: Seed,
+        progress: Progress | None,
+        most_draws: int | None = None,
+    ) -> CertifyJob:
+        """A job; with ``most_draws`` it is a replay, which makes all of the settings' draws."""
+        prepared = image if isinstance(image, PreparedImage) else self._prepare(image)
+        estimator = partial(
+            _estimator,
+            settings=settings,
+            sigma=self.manifest.sigma,
+            grid_cost=_facts(prepared).grid_cost,
+            most_draws=most_draws or settings.draws,
+        )
+        return CertifyJob(
+            prepared,
+            seed,
+            pilot=settings.pilot,
+            draws=settings.draws,
+            dimension=self.manifest.dimension,
+            gives_features=self.manifest.has_features,
+            reference=self._clean(prepared) if settings.reference == "clean" else None,
+            estimator=estimator,
+            sequential=settings.until is not None and most_draws is None,
+            progress=progress,
+        )
+
+    def _certified(
+        self, jobs: Iterable[CertifyJob | FailedJob], settings: CertifySettings
+    ) -> Generator[FeatureCertificate | Exception]:
+        """Run jobs; each becomes a certificate, or the user's error that ended it."""
+        with closing(self._loop.run(jobs)) as finished:
+            for job in finished:
+                if isinstance(job, FailedJob) or job.error is not None:
+                    assert job.error is not None
+                    yield job.error
+                else:
+                    yield self._certificate(job, settings)
+
+    def _certificate(self, job: CertifyJob, settings: CertifySettings) -> FeatureCertificate:
+        estimator = job.estimator
+        assert isinstance(estimator, FixedDrawsEstimator | AnyTimeEstimator)
         return FeatureCertificate(
             curve=estimator.finish(),
-            reference=vector,
-            reference_kind=reference,
-            image=_facts(prepared),
+            reference=job.reference,
+            reference_kind=settings.reference,
+            image=_facts(job.prepared),
             provenance=Provenance(
                 graph_sha256=self._graph.sha256,
                 backend=self._backend.info,
                 generator=GENERATOR,
-                seed=key,
+                seed=job.seed,
                 runtime=__version__,
             ),
+            until=settings.until,
+            most_draws=estimator.most_draws,
         )
-
-    def _bound(self, bound: str) -> Bound:
-        if bound == "auto":
-            return "gram" if self.manifest.has_features else "angle-law"
-        if bound not in ("gram", "angle-law", "fcsb"):
-            raise InputError(f'bound must be "auto", "gram", "angle-law" or "fcsb", not {bound!r}')
-        if bound == "gram" and not self.manifest.has_features:
-            raise InputError(
-                f'bound "gram" needs features, which the tap {self.manifest.tap!r} does not give: use "angle-law"'
-            )
-        return bound  # type: ignore[return-value]  # narrowed by the test above
 
     def _prepare(self, image: ImageLike) -> PreparedImage:
         prepared = prepare(image, self.manifest.preprocess, max_pixels=self._max_pixels)
@@ -234,26 +394,6 @@ class SmoothedEncoder:
             )
         return prepared
 
-    def _pilot(
-        self, prepared: PreparedImage, key: Seed, draws: int, vector: Floats | None, counter: "_Counter"
-    ) -> tuple[Floats, Floats]:
-        """The reference and the pilot's cosines to it, over whole noise batches."""
-        if not self.manifest.has_features:
-            # The cosines need the reference first, so the same noise runs twice.
-            if vector is None:
-                total, _, _ = self._sum(prepared, key, Stream.PILOT, draws, counter)
-                vector = reference_of(total)
-            # The graph takes the reference in float32, and what it takes is what is certified.
-            vector = vector.astype(np.float32).astype(np.float64)
-            results = self._run(prepared, key, Stream.PILOT, draws, vector, counter)
-            return vector, np.concatenate([_measured(result, vector)[0] for result in results])
-        zero = np.zeros(self.manifest.dimension)
-        results = self._run(prepared, key, Stream.PILOT, draws, zero, counter)
-        features = np.concatenate([unit_rows(result.features, "features") for result in results])
-        if vector is None:
-            vector = reference_of(features.mean(axis=0))
-        return vector, features @ vector
-
     def _clean(self, prepared: PreparedImage) -> Floats:
         """The bare encoder's unit feature f_0(x): the graph without a GSB, at zero noise."""
         manifest = self.manifest
@@ -262,40 +402,37 @@ class SmoothedEncoder:
                 "the clean reference of a bundle with a GSB needs its clean graph, which this version cannot run"
             )
         silence = np.zeros((manifest.noise_batch, 3, manifest.height, manifest.width), np.float32)
-        result = self._backend.run(Block(prepared.pixel_values, silence, np.zeros(manifest.dimension, np.float32)))
-        return reference_of(result.feature_sum)
-
-    def _sum(
-        self, prepared: PreparedImage, key: Seed, stream: Stream, draws: int, counter: "_Counter"
-    ) -> tuple[Floats, float, int]:
-        """Sum of the unit features, sum of the raw norms, and how many draws they hold (whole noise batches)."""
-        zero = np.zeros(self.manifest.dimension)
-        total, raw_norm, taken = zero.copy(), 0.0, 0
-        for result in self._run(prepared, key, stream, draws, zero, counter):
-            total += result.feature_sum
-            raw_norm += float(result.raw_norm.sum(dtype=np.float64))
-            taken += len(result.raw_norm)
-        return total, raw_norm, taken
-
-    def _run(
-        self, prepared: PreparedImage, key: Seed, stream: Stream, draws: int, vector: Floats, counter: "_Counter"
-    ) -> Generator[BlockResult]:
-        reference = vector.astype(np.float32)
-        for noise in self._noise.blocks(key.value, stream, draws):
-            yield self._backend.run(Block(prepared.pixel_values, noise, reference))
-            counter.add(len(noise))
+        pixels = np.repeat(prepared.pixel_values, manifest.images, axis=0)
+        nothing = np.zeros((manifest.images, manifest.dimension), np.float32)
+        result = self._backend.run(Block(pixels, silence, nothing, np.zeros(manifest.noise_batch, np.int64)))
+        return reference_of(result.feature_sum[0])
 
 
-def _measured(result: BlockResult, vector: Floats) -> tuple[Floats, Floats | None]:
-    """Cosines [N] to the reference, and the unit features [N, D] where the graph gives them.
-
-    Features are normalised again and multiplied in float64: only cosines from inside a graph carry its rounding
-    (docs/theory.md section 8.4).
-    """
-    if result.features is None:
-        return result.cosine.astype(np.float64) / np.linalg.norm(vector), None
-    features = unit_rows(result.features, "features")
-    return features @ vector, features
+def _estimator(
+    pilot: Pilot, *, settings: CertifySettings, sigma: float, grid_cost: float, most_draws: int
+) -> FixedDrawsEstimator | AnyTimeEstimator:
+    if settings.until is None:
+        return FixedDrawsEstimator(
+            pilot.cosines,
+            pilot.reference,
+            sigma=sigma,
+            alpha=settings.alpha,
+            bound=settings.bound,
+            draws=settings.draws,
+        )
+    # The curve is over images on the grid: there the target lies a little further out.
+    radius = settings.until.radius
+    target = Target(radius + grid_cost if radius > 0.0 else radius, settings.until.cosine)
+    return AnyTimeEstimator(
+        pilot.cosines,
+        pilot.reference,
+        pilot_features=pilot.features,
+        sigma=sigma,
+        alpha=settings.alpha,
+        bound=settings.bound,
+        target=target,
+        draws=most_draws,
+    )
 
 
 def _facts(prepared: PreparedImage) -> ImageFacts:
@@ -310,17 +447,3 @@ def _facts(prepared: PreparedImage) -> ImageFacts:
         resampling_error=prepared.resampling_error,
         grid_distance=prepared.grid_distance,
     )
-
-
-class _Counter:
-    """Counts draws for whoever watches."""
-
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress = progress
-        self._total = total
-        self._done = 0
-
-    def add(self, draws: int) -> None:
-        self._done += draws
-        if self._progress is not None:
-            self._progress(min(self._done, self._total), self._total)

@@ -1,5 +1,5 @@
 """The module that is traced."""
 
-from fs_exporters.graph.smoothed import SmoothedGraph
+from fs_exporters.graph.smoothed import MixedGraph, SmoothedGraph, smoothed_graph
 
-__all__ = ["SmoothedGraph"]
+__all__ = ["MixedGraph", "SmoothedGraph", "smoothed_graph"]

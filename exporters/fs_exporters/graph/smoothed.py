@@ -34,9 +34,7 @@ class SmoothedGraph(nn.Module):
         Returns:
             cosine [N], feature_sum [D], raw_norm [N], and for pooled and cls taps features [N, D].
         """
-        normalised = self.encoder.normalise(pixel_values + noise)
-        raw = self.booster.map(self.encoder.encode(self.booster.purify(normalised)))
-        flat = raw.flatten(1).float()
+        flat = self._raw(pixel_values + noise)
         if self.gives_features:
             raw_norm = torch.linalg.vector_norm(flat, dim=1)
             features = flat / raw_norm.unsqueeze(1)
@@ -48,3 +46,47 @@ class SmoothedGraph(nn.Module):
         cosine = (wide @ reference.double()) / raw_norm
         features = flat / raw_norm.float().unsqueeze(1)
         return cosine.float(), features.sum(0), raw_norm.float()
+
+    def _raw(self, noisy: torch.Tensor) -> torch.Tensor:
+        """Flattened raw features, fp32 [N, D], of noisy pixels [N, 3, H, W]."""
+        normalised = self.encoder.normalise(noisy)
+        return self.booster.map(self.encoder.encode(self.booster.purify(normalised))).flatten(1).float()
+
+
+class MixedGraph(SmoothedGraph):
+    """The same for the draws of several images in one noise batch: each draw says which image it is of."""
+
+    def forward(  # type: ignore[override]  # one input more
+        self, pixel_values: torch.Tensor, noise: torch.Tensor, reference: torch.Tensor, image_index: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        """Run one noise batch.
+
+        Args:
+            pixel_values: fp32 [K, 3, H, W] in [0, 1], on the grid.
+            noise: fp32 [N, 3, H, W].
+            reference: fp32 [K, D].
+            image_index: int64 [N], in 0 .. K - 1.
+
+        Returns:
+            cosine [N], feature_sum [K, D], raw_norm [N], and for pooled and cls taps features [N, D].
+        """
+        flat = self._raw(pixel_values[image_index] + noise)
+        images = torch.arange(len(pixel_values), device=image_index.device)
+        # A product with zeros and ones: engines have no scatter-add.
+        belongs = (images.unsqueeze(1) == image_index.unsqueeze(0)).float()
+        own = reference[image_index]
+        if self.gives_features:
+            raw_norm = torch.linalg.vector_norm(flat, dim=1)
+            features = flat / raw_norm.unsqueeze(1)
+            return (features * own).sum(1), belongs @ features, raw_norm, features
+        wide = flat.double()
+        raw_norm = torch.linalg.vector_norm(wide, dim=1)
+        cosine = (wide * own.double()).sum(1) / raw_norm
+        features = flat / raw_norm.float().unsqueeze(1)
+        return cosine.float(), belongs @ features, raw_norm.float()
+
+
+def smoothed_graph(encoder: EncoderAdapter, booster: Booster, *, images: int) -> SmoothedGraph:
+    """The graph for noise batches of ``images`` images, in evaluation mode."""
+    made = SmoothedGraph(encoder, booster) if images == 1 else MixedGraph(encoder, booster)
+    return made.eval()

@@ -35,9 +35,12 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
         RuntimeError: the graph has not the shape that SmoothedGraph gives it.
     """
     inferred = onnx.shape_inference.infer_shapes(model)
-    before, normalised = _prologue(inferred.graph)
+    normalised = _normalised(inferred.graph)
     after, raw = _epilogue(inferred.graph)
-    encoder = _half(Extractor(inferred).extract_model([normalised], [raw]))
+    inside = Extractor(inferred).extract_model([normalised], [raw])
+    apart = {node.output[0] for node in (*inside.graph.node, *after)}
+    before = [node for node in inferred.graph.node if node.output[0] not in apart]
+    encoder = _half(inside)
 
     half_in, half_out = f"{normalised}_fp16", f"{raw}_fp16"
     for node in encoder.node:
@@ -93,16 +96,15 @@ def _separate_weights(graph: onnx.GraphProto) -> None:
     graph.initializer.extend(separate.values())
 
 
-def _prologue(graph: onnx.GraphProto) -> tuple[list[onnx.NodeProto], str]:
-    """The nodes between the noise and the encoder (addition, normalisation), and the tensor they give."""
-    nodes, tensor = [], "noise"
+def _normalised(graph: onnx.GraphProto) -> str:
+    """The tensor that enters the encoder, after the noise is added and the sum normalised."""
+    tensor = "noise"
     for operator in ("Add", "Sub", "Div"):
         consumers = [node for node in graph.node if tensor in node.input]
         if len(consumers) != 1 or consumers[0].op_type != operator:
             raise RuntimeError(f"after {tensor!r} the graph has {[node.op_type for node in consumers]}, not {operator}")
-        nodes.append(consumers[0])
         tensor = consumers[0].output[0]
-    return nodes, tensor
+    return tensor
 
 
 def _epilogue(graph: onnx.GraphProto) -> tuple[list[onnx.NodeProto], str]:

@@ -43,7 +43,7 @@ def trace(
     Raises:
         RuntimeError: the traced graph does not have the stated inputs and outputs.
     """
-    example = tuple(torch.zeros(tensor.shape) for tensor in inputs)
+    example = tuple(torch.zeros(tensor.shape, dtype=getattr(torch, tensor.dtype)) for tensor in inputs)
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             module,

@@ -53,18 +53,22 @@ def measure_parity(module: nn.Module, backend: Backend, manifest: Manifest, grap
         threads: threads that make the noise.
     """
     allowed = THRESHOLDS[graph.precision]
-    pixel_values = prepare(_synthetic_image(manifest.height, manifest.width), manifest.preprocess).pixel_values
+    pixel_values = np.concatenate([_prepared_image(manifest, number) for number in range(manifest.images)])
+    image_index = np.arange(manifest.noise_batch, dtype=np.int64) % manifest.images
     shape = (manifest.noise_batch, 3, manifest.height, manifest.width)
-    reference = np.zeros(manifest.dimension, np.float32)
+    reference = np.zeros((manifest.images, manifest.dimension), np.float32)
     original = _torch_runner(module)
     with NoiseBlocks(sigma=manifest.sigma, shape=shape, threads=threads) as noise:
 
         def run(stream: Stream, draws: int) -> list[_Pair]:
-            blocks = (Block(pixel_values, block, reference) for block in noise.blocks(_SEED, stream, draws))
+            blocks = (
+                Block(pixel_values, block, reference, image_index) for block in noise.blocks(_SEED, stream, draws)
+            )
             return [_Pair(original(block), backend.run(block)) for block in blocks]
 
-        total = sum(pair.original.feature_sum.astype(np.float64) for pair in run(Stream.PILOT, _PILOT))
-        reference = reference_of(total).astype(np.float32)
+        sums = np.stack([pair.original.feature_sum for pair in run(Stream.PILOT, _PILOT)])
+        means = sums.mean(axis=0, dtype=np.float64)
+        reference = np.stack([reference_of(mean) for mean in means]).astype(np.float32)
         pilot, certify = run(Stream.PILOT, _PILOT), run(Stream.CERTIFY, _DRAWS)
 
     angles = [
@@ -112,10 +116,13 @@ def check_parity(parity: Parity) -> None:
 def _torch_runner(module: nn.Module) -> Callable[[Block], BlockResult]:
     def run(block: Block) -> BlockResult:
         with torch.inference_mode():
-            arrays = (torch.from_numpy(array) for array in (block.pixel_values, block.noise, block.reference))
+            mixes = len(block.pixel_values) > 1
+            last = (block.reference, block.image_index) if mixes else (block.reference[0],)
+            arrays = (torch.from_numpy(array) for array in (block.pixel_values, block.noise, *last))
             outputs = [output.numpy() for output in module(*arrays)]
         features = outputs[3] if len(outputs) > 3 else None
-        return BlockResult(cosine=outputs[0], feature_sum=outputs[1], raw_norm=outputs[2], features=features)
+        sums = np.atleast_2d(outputs[1])
+        return BlockResult(cosine=outputs[0], feature_sum=sums, raw_norm=outputs[2], features=features)
 
     return run
 
@@ -135,7 +142,7 @@ def _angle(pilot: Floats, cosines: Floats, sigma: float) -> float:
 def _smallest_cosine(pair: _Pair) -> float:
     """Least cosine between the two features of one draw; from the sums where the graph gives no features."""
     if pair.original.features is None or pair.graph.features is None:
-        sides = (pair.original.feature_sum[np.newaxis], pair.graph.feature_sum[np.newaxis])
+        sides = (pair.original.feature_sum, pair.graph.feature_sum)
     else:
         sides = (pair.original.features, pair.graph.features)
     first, second = (side.astype(np.float64) for side in sides)
@@ -157,6 +164,8 @@ def _largest_differences(pairs: list[_Pair], allowed: Thresholds) -> dict[str, f
     return largest
 
 
-def _synthetic_image(height: int, width: int) -> npt.NDArray[np.float32]:
-    coarse = np.random.Generator(np.random.Philox(7)).random((8, 8, 3), np.float32)
-    return resize(coarse, height, width, "bicubic").clip(0.0, 1.0)
+def _prepared_image(manifest: Manifest, number: int) -> npt.NDArray[np.float32]:
+    """Pixels [1, 3, H, W] of one of the gate's images."""
+    coarse = np.random.Generator(np.random.Philox(7 + number)).random((8, 8, 3), np.float32)
+    image = resize(coarse, manifest.height, manifest.width, "bicubic").clip(0.0, 1.0)
+    return prepare(image, manifest.preprocess).pixel_values

@@ -17,14 +17,16 @@ class Block:
     """One run of the smoothed graph.
 
     Attributes:
-        pixel_values: [1, 3, H, W] in [0, 1], on the grid.
+        pixel_values: [K, 3, H, W] in [0, 1], on the grid; K = 1 but where the graph mixes images.
         noise: [N, 3, H, W], scaled by sigma, on the grid.
-        reference: [D] unit vector.
+        reference: [K, D] unit vectors.
+        image_index: int64 [N], the image of each draw.
     """
 
     pixel_values: Float32
     noise: Float32
     reference: Float32
+    image_index: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,8 @@ class BlockResult:
     """What comes out of one block.
 
     Attributes:
-        cosine: [N] each draw's unit feature against the reference.
-        feature_sum: [D] sum of the N unit features.
+        cosine: [N] each draw's unit feature against its image's reference.
+        feature_sum: [K, D] sum of the unit features of each image's draws.
         raw_norm: [N] norm of each raw feature before it was made unit.
         features: [N, D] the unit features, where the graph gives them.
     """

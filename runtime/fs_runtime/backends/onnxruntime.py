@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from fs_runtime.backends.base import Backend, BackendInfo, Block, BlockResult
 from fs_runtime.backends.registry import register
 from fs_runtime.bundle import Bundle, Graph
@@ -43,16 +45,21 @@ class OnnxRuntimeBackend(Backend):
             raise BackendError(f"CPUExecutionProvider was asked for, but ONNX Runtime opened {providers}")
         _check_signature(session, graph, str(path))
         self._session: Any = session
+        self._mixes = bundle.manifest.images > 1
         self._outputs = [output.name for output in graph.outputs]
         self.info = BackendInfo(name="onnxruntime", version=ort.__version__, device=device)
 
     def run(self, block: Block) -> BlockResult:
         """See :class:`Backend`."""
-        feed = {"pixel_values": block.pixel_values, "noise": block.noise, "reference": block.reference}
+        feed: dict[str, Any] = {"pixel_values": block.pixel_values, "noise": block.noise, "reference": block.reference}
+        if self._mixes:
+            feed["image_index"] = block.image_index
+        else:
+            feed["reference"] = block.reference[0]
         named = dict(zip(self._outputs, self._session.run(self._outputs, feed), strict=True))
         return BlockResult(
             cosine=named["cosine"],
-            feature_sum=named["feature_sum"],
+            feature_sum=np.atleast_2d(named["feature_sum"]),
             raw_norm=named["raw_norm"],
             features=named.get("features"),
         )

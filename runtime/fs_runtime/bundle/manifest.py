@@ -106,7 +106,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Everything the runtime must know about a bundle.
 
     ``sigma`` is in units of [0, 1] pixels, ``mean`` and ``std`` are the model's normalisation (already inside the
-    graph), ``feature_shape`` is the raw feature's before flattening.
+    graph), ``feature_shape`` is the raw feature's before flattening; ``images`` is how many images'
+    draws one noise batch mixes.
     """
 
     schema_version: Literal[1]
@@ -118,6 +119,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     width: Side
     sigma: Annotated[float, msgspec.Meta(gt=0.0, le=2.0)]
     noise_batch: Annotated[int, msgspec.Meta(ge=1, le=4096)]
+    images: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     mean: tuple[float, float, float]
     std: tuple[Positive, Positive, Positive]
     preprocess: PreprocessRule
@@ -144,20 +146,26 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     @property
     def smoothed_inputs(self) -> tuple[Tensor, ...]:
         """The inputs that the smoothed graph must have."""
-        n, height, width = self.noise_batch, self.height, self.width
+        n, images, height, width = self.noise_batch, self.images, self.height, self.width
+        pixels = Tensor(name="pixel_values", dtype="float32", shape=(images, 3, height, width))
+        noise = Tensor(name="noise", dtype="float32", shape=(n, 3, height, width))
+        if images == 1:
+            return (pixels, noise, Tensor(name="reference", dtype="float32", shape=(self.dimension,)))
         return (
-            Tensor(name="pixel_values", dtype="float32", shape=(1, 3, height, width)),
-            Tensor(name="noise", dtype="float32", shape=(n, 3, height, width)),
-            Tensor(name="reference", dtype="float32", shape=(self.dimension,)),
+            pixels,
+            noise,
+            Tensor(name="reference", dtype="float32", shape=(images, self.dimension)),
+            Tensor(name="image_index", dtype="int64", shape=(n,)),
         )
 
     @property
     def smoothed_outputs(self) -> tuple[Tensor, ...]:
         """The outputs that the smoothed graph must have."""
         n, dimension = self.noise_batch, self.dimension
+        sums = (dimension,) if self.images == 1 else (self.images, dimension)
         outputs = (
             Tensor(name="cosine", dtype="float32", shape=(n,)),
-            Tensor(name="feature_sum", dtype="float32", shape=(dimension,)),
+            Tensor(name="feature_sum", dtype="float32", shape=sums),
             Tensor(name="raw_norm", dtype="float32", shape=(n,)),
         )
         features = Tensor(name="features", dtype="float32", shape=(n, dimension))

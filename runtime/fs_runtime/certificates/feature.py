@@ -13,7 +13,9 @@ import safetensors.numpy
 
 from fs_runtime.backends import BackendInfo
 from fs_runtime.certificates.feature_checks import check_numbers
-from fs_runtime.certification import AngleLaw, Bound, CertifiedCurve, Fcsb, GramLaw, RobustnessScore
+from fs_runtime.certificates.settings import ReferenceKind
+from fs_runtime.certification import AngleLaw, Bound, CertifiedCurve, Cone, Fcsb, GramLaw, RobustnessScore, Target
+from fs_runtime.certification.laws.tails import COSINE_SLACK
 from fs_runtime.errors import InputError
 from fs_runtime.files import write_together
 from fs_runtime.grid import GRID_STEP
@@ -23,8 +25,10 @@ SCHEMA: Literal["fs-runtime/feature-certificate/1"] = "fs-runtime/feature-certif
 LARGEST_EMBEDDED = 4096
 """Reference features of more dimensions are kept in a .safetensors file beside the JSON."""
 
-ReferenceKind = Literal["smoothed", "clean"]
-_EVIDENCE: dict[str, type[Any]] = {"gram": GramLaw, "angle-law": AngleLaw, "fcsb": Fcsb}
+Outcome = Literal["proved", "hopeless", "undecided"]
+"""Of a target: proved; given up, as the most draws would hardly have proved it; or not proved by the most draws."""
+
+_EVIDENCE: dict[str, type[Any]] = {"gram": GramLaw, "angle-law": AngleLaw, "cone": Cone, "fcsb": Fcsb}
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,8 @@ class FeatureCertificate:
         reference_kind: ``"smoothed"`` (mean of the pilot's features) or ``"clean"`` (the bare encoder's feature).
         image: the image and its preprocessing.
         provenance: graph, backend, generator and seed.
+        until: the target at which the draws were to stop; None where their number was fixed.
+        most_draws: the draws that were allowed; all of them were made where there is no target.
     """
 
     curve: CertifiedCurve
@@ -106,6 +112,8 @@ class FeatureCertificate:
     reference_kind: ReferenceKind
     image: ImageFacts
     provenance: Provenance
+    until: Target | None
+    most_draws: int
 
     @property
     def bound(self) -> Bound:
@@ -143,8 +151,20 @@ class FeatureCertificate:
         return self.provenance.seed.value
 
     @property
+    def outcome(self) -> Outcome | None:
+        """What became of the target; None where there was none."""
+        if self.until is None:
+            return None
+        # Asked as the estimator asks it: whether the target's angle, not its rounded cosine, is certified.
+        if self.angle(self.until.radius) <= self.until.angle:
+            return "proved"
+        return "hopeless" if self.draws < self.most_draws else "undecided"
+
+    @property
     def abstained(self) -> bool:
-        """Whether nothing is certified at all, not even the estimate at the image itself."""
+        """Whether the target is not proved; without one, whether not even the estimate at the image itself is."""
+        if self.until is not None:
+            return self.outcome != "proved"
         return self.curve.angle(0.0) == math.pi
 
     def angle(self, radius: float) -> float:
@@ -169,11 +189,13 @@ class FeatureCertificate:
 
     def baseline(self) -> "FeatureCertificate":
         """What the paper's bound, ``fcsb``, certifies from the same draws; a statement of its own at level alpha."""
-        evidence = Fcsb(2.0 * self.score.estimate - 1.0, self.draws, self.alpha)
+        # Hoeffding's inequality needs a number of draws that was fixed; the score's interval does not.
+        adaptive = None if self.until is None else self.score.lower - 0.5 * COSINE_SLACK
+        evidence = Fcsb(2.0 * self.score.estimate - 1.0, self.draws, self.alpha, adaptive)
         return replace(self, curve=replace(self.curve, bound="fcsb", evidence=evidence))
 
     def to_json(self) -> str:
-        """One line of JSON, with the certified angle and cosine at 0, sigma / 4, sigma / 2, sigma and 2 sigma.
+        """One line of JSON, with what is certified at 0, sigma / 4, sigma / 2, sigma, 2 sigma and the target.
 
         References of more than 4096 dimensions are left out: use :meth:`save`.
         """
@@ -203,6 +225,15 @@ class FeatureCertificate:
         return _decode(text, "the certificate", None)
 
     @classmethod
+    def parse(cls, text: str, name: str, folder: Path) -> "FeatureCertificate":
+        """The certificate in ``text``, called ``name`` in errors; a reference file of its lies in ``folder``.
+
+        Raises:
+            InputError: the text is not such a certificate.
+        """
+        return _decode(text, name, folder)
+
+    @classmethod
     def read(cls, path: str | Path) -> "FeatureCertificate":
         """The certificate that :meth:`save` wrote.
 
@@ -223,7 +254,8 @@ class FeatureCertificate:
         return radius + self.image.grid_cost if radius > 0.0 else radius
 
     def _points(self) -> tuple[_Point, ...]:
-        radii = (0.0, *(fraction * self.sigma for fraction in (0.25, 0.5, 1.0, 2.0)))
+        target = () if self.until is None else (self.until.radius,)
+        radii = (0.0, *(fraction * self.sigma for fraction in (0.25, 0.5, 1.0, 2.0)), *target)
         angles = ((radius, self.angle(radius)) for radius in radii)
         return tuple(_Point(radius, angle, math.cos(angle)) for radius, angle in angles)
 
@@ -249,6 +281,9 @@ class FeatureCertificate:
             generator=self.provenance.generator,
             seed=f"{self.seed:032x}",
             seed_source=self.provenance.seed.source,
+            until=self.until,
+            most_draws=self.most_draws,
+            outcome=self.outcome,
             runtime=self.provenance.runtime,
             reference=embedded,
         )
@@ -263,6 +298,9 @@ class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     sigma: float
     alpha: float
     draws: int
+    most_draws: int
+    until: Target | None
+    outcome: Outcome | None
     pilot: int
     evidence: msgspec.Raw
     abstained: bool
@@ -313,11 +351,18 @@ def _decode(text: str, name: str, folder: Path | None) -> FeatureCertificate:
             seed=seed,
             runtime=wire.runtime,
         ),
+        until=wire.until,
+        most_draws=wire.most_draws,
     )
     check_numbers(certificate, name)
-    for stated, found in zip(wire.certified, certificate._points(), strict=False):
+    points = certificate._points()
+    if len(points) != len(wire.certified):
+        raise InputError(f"{name}: {len(points)} angles are stated in a certificate like it, not {len(wire.certified)}")
+    for stated, found in zip(wire.certified, points, strict=True):
         if not math.isclose(stated.angle, found.angle, rel_tol=1e-6) or stated.radius != found.radius:
             raise InputError(f"{name}: the angles stated do not follow from its evidence: certify the image again")
+    if (wire.outcome, wire.abstained) != (certificate.outcome, certificate.abstained):
+        raise InputError(f"{name}: the outcome stated does not follow from its evidence: certify the image again")
     return certificate
 
 

@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from fs_runtime.certification import AngleLaw, GramLaw, TailBounds
+from fs_runtime.certification import AngleLaw, AnyTimeMoments, BetaPrior, Cone, GramLaw, TailBounds
 from fs_runtime.errors import InputError
 from fs_runtime.noise import LARGEST_SIGMA
 
@@ -23,7 +23,7 @@ def check_numbers(certificate: "FeatureCertificate", name: str) -> None:
     Raises:
         InputError: naming ``name``.
     """
-    score, image, evidence = certificate.score, certificate.image, certificate.curve.evidence
+    score, image = certificate.score, certificate.image
     sound = (
         0.0 < certificate.sigma <= LARGEST_SIGMA
         and 0.0 < certificate.alpha < 1.0
@@ -38,27 +38,55 @@ def check_numbers(certificate: "FeatureCertificate", name: str) -> None:
         and 0.0 <= image.resampling_error < math.inf
         and 0.0 <= image.grid_distance < math.inf
     )
+    sound = sound and _sound_sampling(certificate) and _sound_evidence(certificate)
+    if not sound:
+        raise InputError(f"{name}: its numbers contradict each other, so it is no certificate: certify the image again")
+
+
+def _sound_sampling(certificate: "FeatureCertificate") -> bool:
+    any_time = certificate.until is not None
+    drawn = certificate.draws <= certificate.most_draws if any_time else certificate.draws == certificate.most_draws
+    evidence = certificate.curve.evidence
+    if isinstance(evidence, GramLaw):
+        return drawn and (evidence.any_time is not None) == any_time == (evidence.tails.priors is not None)
+    if isinstance(evidence, AngleLaw):
+        return drawn and (evidence.tails.priors is not None) == any_time
+    return drawn
+
+
+def _sound_evidence(certificate: "FeatureCertificate") -> bool:
+    evidence, draws, alpha = certificate.curve.evidence, certificate.draws, certificate.alpha
     if isinstance(evidence, GramLaw):
         tails = evidence.tails
-        sound = (
-            sound
-            and evidence.alpha == certificate.alpha
-            and _sound_tails(tails, certificate.draws, 0.5 * certificate.alpha)
+        return (
+            evidence.alpha == alpha
+            and _sound_tails(tails, draws, 0.5 * alpha)
             and 0 <= evidence.cut < len(tails.thresholds)
             and tails.thresholds[evidence.cut] <= 0.5 * math.pi
             and 0.0 <= evidence.largest_eigenvalue <= 1.0 + _SLACK
             and 0.0 <= evidence.mean_norm <= 1.0 + _SLACK
+            and (evidence.any_time is None or _sound_moments(evidence.any_time))
         )
-    elif isinstance(evidence, AngleLaw):
-        sound = sound and _sound_tails(evidence.tails, certificate.draws, certificate.alpha)
-    else:
-        sound = (
-            sound
-            and (evidence.draws, evidence.alpha) == (certificate.draws, certificate.alpha)
-            and abs(evidence.mean_cosine) <= 1.0 + _SLACK
-        )
-    if not sound:
-        raise InputError(f"{name}: its numbers contradict each other, so it is no certificate: certify the image again")
+    if isinstance(evidence, AngleLaw):
+        return _sound_tails(evidence.tails, draws, alpha)
+    score = certificate.score
+    if isinstance(evidence, Cone):
+        return evidence.alpha == alpha and evidence.mean <= 2.0 * score.estimate - 1.0 + _SLACK
+    return (
+        (evidence.draws, evidence.alpha) == (draws, alpha)
+        and abs(evidence.mean_cosine) <= 1.0 + _SLACK
+        and abs(evidence.mean_cosine - (2.0 * score.estimate - 1.0)) <= _SLACK
+        and (evidence.adaptive is None or evidence.adaptive <= score.estimate + _SLACK)
+    )
+
+
+def _sound_moments(any_time: AnyTimeMoments) -> bool:
+    rates = any_time.rates
+    return _sound_prior(any_time.prior) and 1 <= len(rates) <= 64 and all(0.0 < rate < math.inf for rate in rates)
+
+
+def _sound_prior(prior: BetaPrior) -> bool:
+    return 0.0 < prior.a < math.inf and 0.0 < prior.b < math.inf
 
 
 def _sound_tails(tails: TailBounds, draws: int, alpha: float) -> bool:
@@ -69,4 +97,5 @@ def _sound_tails(tails: TailBounds, draws: int, alpha: float) -> bool:
         and all(0 <= count <= draws for count in tails.counts)
         and tails.draws == draws
         and tails.alpha == alpha
+        and (tails.priors is None or (len(tails.priors) == len(tails.counts) and all(map(_sound_prior, tails.priors))))
     )

@@ -6,32 +6,44 @@ numbers that hold with a stated probability; ``estimation/`` what takes the draw
 """
 
 from fs_runtime.certification.certify import certify_cosines, certify_features
+from fs_runtime.certification.confidence.mixture import BetaPrior
 from fs_runtime.certification.confidence.score import RobustnessScore
-from fs_runtime.certification.curve import Bound, CertifiedCurve, Evidence
+from fs_runtime.certification.curve import BOUNDS, Bound, CertifiedCurve, Evidence
 from fs_runtime.certification.errors import CertificationError, TooFewDrawsError
+from fs_runtime.certification.estimation.any_time import AnyTimeEstimator
 from fs_runtime.certification.estimation.checks import check_draws, smallest_draws, unit_rows
 from fs_runtime.certification.estimation.fixed import FixedDrawsEstimator
 from fs_runtime.certification.estimation.pilot import reference_of
+from fs_runtime.certification.estimation.target import Target
 from fs_runtime.certification.laws.angle_law import AngleLaw
+from fs_runtime.certification.laws.cone import Cone, closed_cone_angle, cone_angle
 from fs_runtime.certification.laws.fcsb import Fcsb
-from fs_runtime.certification.laws.gram_law import GramLaw
+from fs_runtime.certification.laws.gram_law import AnyTimeMoments, GramLaw
 from fs_runtime.certification.laws.tails import TailBounds
 
 __all__ = [
+    "BOUNDS",
     "AngleLaw",
+    "AnyTimeEstimator",
+    "AnyTimeMoments",
+    "BetaPrior",
     "Bound",
     "CertificationError",
     "CertifiedCurve",
+    "Cone",
     "Evidence",
     "Fcsb",
     "FixedDrawsEstimator",
     "GramLaw",
     "RobustnessScore",
     "TailBounds",
+    "Target",
     "TooFewDrawsError",
     "certify_cosines",
     "certify_features",
     "check_draws",
+    "closed_cone_angle",
+    "cone_angle",
     "reference_of",
     "smallest_draws",
     "unit_rows",

@@ -20,7 +20,8 @@ def certify_cosines(
         cosines: [n] cosines of the certifying draws, independent and identically distributed.
         sigma: noise standard deviation, in units of [0, 1] pixels.
         alpha: probability that the certificate may fail.
-        bound: ``"angle-law"`` (docs/theory.md section 2) or ``"fcsb"`` (the baseline of arXiv 2601.16200).
+        bound: ``"angle-law"`` (docs/theory.md section 2), ``"cone"`` (section 3) or ``"fcsb"`` (the baseline of
+            arXiv 2601.16200).
 
     Returns:
         The certified curve; its guarantee is in its docstring.
@@ -48,7 +49,7 @@ def certify_features(
         features: [n, D] unit rows of the certifying draws, independent and identically distributed.
         sigma: noise standard deviation, in units of [0, 1] pixels.
         alpha: probability that the certificate may fail.
-        bound: ``"gram"`` (docs/theory.md section 11), ``"angle-law"`` or ``"fcsb"``.
+        bound: ``"gram"`` (docs/theory.md section 11), ``"angle-law"``, ``"cone"`` or ``"fcsb"``.
 
     Returns:
         The certified curve; its guarantee is in its docstring.

@@ -9,11 +9,13 @@ from fs_runtime.certification.confidence.score import RobustnessScore
 from fs_runtime.certification.errors import CertificationError
 from fs_runtime.certification.floor import floor_angle
 from fs_runtime.certification.laws.angle_law import AngleLaw
+from fs_runtime.certification.laws.cone import Cone
 from fs_runtime.certification.laws.fcsb import Fcsb
 from fs_runtime.certification.laws.gram_law import GramLaw
 
-Bound = Literal["gram", "angle-law", "fcsb"]
-Evidence = GramLaw | AngleLaw | Fcsb
+Bound = Literal["gram", "angle-law", "cone", "fcsb"]
+BOUNDS: tuple[Bound, ...] = ("gram", "angle-law", "cone", "fcsb")
+Evidence = GramLaw | AngleLaw | Cone | Fcsb
 
 _LARGEST_SHIFT = 64.0
 _SHIFT_RESOLUTION = 1e-10
@@ -25,10 +27,10 @@ class CertifiedCurve:
 
     Guarantee: with probability at least 1 - alpha over the certifying draws, for all radii r together, the angle
     between f_hat(x + delta) and the reference is at most ``angle(r)`` for every ||delta||_2 <= r. Asking for more radii
-    spends no further alpha.
+    spends no further alpha. With the bound ``cone`` it is the angle between f_hat(x + delta) and f_hat(x) instead.
 
     Attributes:
-        bound: which theorem (docs/theory.md sections 1, 2, 11).
+        bound: which theorem (docs/theory.md sections 1, 2, 3, 11).
         sigma: noise standard deviation, in units of [0, 1] pixels.
         alpha: probability that the certificate fails.
         draws: certifying draws (the pilot's are not among them).

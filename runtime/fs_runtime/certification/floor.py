@@ -14,3 +14,14 @@ def floor_angle(draws: int, alpha: float, shift: float) -> float:
     unseen = -math.expm1(math.log(alpha) / draws)
     grown = cdf(quantile(unseen) + shift)
     return math.asin(grown / (1.0 - grown)) if grown < 0.5 else math.pi
+
+
+def draws_for_floor(angle: float, alpha: float, shift: float) -> int | None:
+    """The fewest draws with a floor of at most ``angle`` radians (in (0, pi / 2)) at ``shift``; None: beyond 10^18."""
+    grown = math.sin(angle) / (1.0 + math.sin(angle))
+    unseen = cdf(quantile(grown) - shift)
+    if unseen <= 0.0 or (needed := math.log(alpha) / math.log1p(-unseen)) > 1e18:
+        return None
+    # One more where rounding left it just short.
+    draws = max(1, math.floor(needed))
+    return next(n for n in range(draws, draws + 1000) if floor_angle(n, alpha, shift) <= angle)

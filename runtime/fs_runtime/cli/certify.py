@@ -1,31 +1,46 @@
 """``fs-runtime certify``: how far an attacker can turn the feature of each image."""
 
-import math
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
-import msgspec
-from rich.table import Table
 
 from fs_runtime.certificates.feature import FeatureCertificate
-from fs_runtime.certification import CertificationError
+from fs_runtime.certificates.settings import CertifySettings
 from fs_runtime.cli import options
+from fs_runtime.cli.certificate_table import certificate_table, explanation, summary
+from fs_runtime.cli.error_line import error_line
+from fs_runtime.cli.images import ImageList, image_list
+from fs_runtime.cli.results_file import append_line, appending, done_before
 from fs_runtime.cli.run import ABSTAINED, exit_code, tell, writing
-from fs_runtime.cli.terminal import cell, data, draw_progress, encodable, messages, table
-from fs_runtime.encoder import load
-from fs_runtime.errors import FsError
+from fs_runtime.cli.terminal import data, draw_progress, messages
+from fs_runtime.encoder import SmoothedEncoder, load
+from fs_runtime.errors import InputError
+from fs_runtime.preprocess import decode
 
-FRACTIONS = ((0.25, "σ/4"), (0.5, "σ/2"), (1.0, "σ"))
+_DRAWS = 1024
+_MOST_DRAWS = 20_000
 
 
 @click.command()
 @options.bundle
 @options.images
 @options.certifying
+@options.until
 @options.seed
 @options.opening
 @options.as_json
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write JSON lines to FILE, each as soon as its image is done.",
+    metavar="FILE.jsonl",
+)
+@click.option("--resume", is_flag=True, help="Go on with -o FILE: skip the images that it has certificates of.")
 @click.option(
     "--save",
     type=click.Path(path_type=Path, file_okay=False),
@@ -34,125 +49,150 @@ FRACTIONS = ((0.25, "σ/4"), (0.5, "σ/2"), (1.0, "σ"))
 )
 def certify(
     bundle: Path,
-    images: tuple[Path, ...],
-    draws: int,
-    alpha: float,
+    images: tuple[str, ...],
+    draws: int | None,
+    alpha: float | None,
+    family_alpha: float | None,
     pilot: int | None,
     bound: str,
     reference: str,
+    radius: float | None,
+    cosine: float | None,
+    max_draws: int | None,
     seed: int | None,
     as_json: bool,
+    output: Path | None,
+    resume: bool,
     save: Path | None,
     **opening: Any,
 ) -> int:
     """Certify how far any l2-bounded attack can turn the smoothed feature of each image.
 
+    IMAGES are files, folders, patterns such as 'photos/**/*.jpg', or - for names on stdin. With --radius and --cosine
+    each image is drawn for until that cosine is certified at that radius, or hopeless.
+
     Each certificate holds with probability 1 - alpha of its own: over N images some certificate fails with
-    probability up to N alpha. Exit code 5 if some image abstained (nothing could be certified).
+    probability up to N alpha; --family-alpha divides by N. Exit code 5 if some image abstained: nothing could be
+    certified, or not its target.
     """
-    certificates: list[FeatureCertificate] = []
-    failure = 0
+    until = options.target(radius, cosine)
+    listed = image_list(images)
+    if family_alpha is not None:
+        if alpha is not None:
+            raise InputError("--alpha is of one certificate and --family-alpha of all together: give one of them")
+        listed = listed.counted()
+        alpha = family_alpha / max(listed.count or 0, 1)
+    if resume and output is None:
+        raise InputError("--resume needs -o FILE, the file to go on with")
+    if output is not None and not resume and output.exists():
+        raise InputError(f"{output} exists: go on with it by --resume, or write to another file")
     if save is not None:
         with writing(save):
             save.mkdir(parents=True, exist_ok=True)
-    with load(bundle, **opening) as encoder, draw_progress(len(images)) as progress:
-        for number, image in enumerate(images):
-            progress.begin(str(image))
-            try:
-                certificate = encoder.certify(
-                    image,
-                    draws=draws,
-                    alpha=alpha,
-                    pilot=pilot,
-                    bound=bound,  # type: ignore[arg-type]  # click.Choice
-                    reference=reference,  # type: ignore[arg-type]  # click.Choice
-                    seed=seed,
-                    progress=progress.update,
-                )
-            except (FsError, CertificationError) as error:
-                tell(error)
-                failure = failure or exit_code(error)
-                if as_json:
-                    click.echo(error_line(image, error))
-                continue
-            certificates.append(certificate)
-            if as_json:
-                click.echo(certificate.to_json())
-            if save is not None:
-                with writing(save):
-                    certificate.save(save / f"{number:04d}-{image.stem}.json")
-    if certificates and not as_json:
-        data().print(certificate_table(certificates))
-        messages().print(explanation(certificates[0]), style="dim", highlight=False, soft_wrap=True)
-    if failure:
-        return failure
-    return ABSTAINED if any(certificate.abstained for certificate in certificates) else 0
-
-
-def certificate_table(certificates: list[FeatureCertificate]) -> Table:
-    """Score, certified cosine at fractions of sigma, and the radius of cosine 0.9, one certificate a row."""
-    first = certificates[0]
-    made = table(
-        "image",
-        "score",
-        *(f"cosine\nat {name}" for _, name in FRACTIONS),
-        "radius of\ncosine 0.9",
-        title=f"bound {first.bound}, sigma {first.sigma:g}, {first.draws} draws, alpha {first.alpha:g}",
-    )
-    for certificate in certificates:
-        made.add_row(
-            cell(Path(certificate.image.name).name),
-            score_cell(certificate),
-            *(cosine_cell(certificate, fraction) for fraction, _ in FRACTIONS),
-            rounded_down(certificate.radius(0.9)),
-        )
-    return made
-
-
-def rounded_down(bound: float) -> str:
-    """Three decimals of a lower bound; what is shown is never more than what is proved."""
-    return f"{math.floor(bound * 1000.0) / 1000.0:.3f}"
-
-
-def rounded_up(bound: float) -> str:
-    """Three decimals of an upper bound."""
-    return f"{math.ceil(bound * 1000.0) / 1000.0:.3f}"
-
-
-def score_cell(certificate: FeatureCertificate) -> str:
-    """The robustness score with its interval."""
-    score = certificate.score
-    return f"{score.estimate:.3f} ({rounded_down(score.lower)}-{rounded_up(score.upper)})"
-
-
-def cosine_cell(certificate: FeatureCertificate, fraction: float) -> str:
-    """The certified cosine at a fraction of sigma, or a dash where nothing is certified."""
-    cosine = certificate.cosine(fraction * certificate.sigma)
-    return "-" if cosine == -1.0 else rounded_down(cosine)
-
-
-def _best(floor: float) -> str:
-    return "nothing" if floor == math.pi else f"{math.cos(floor):.4f}"
-
-
-def error_line(image: Path, error: Exception) -> str:
-    """One JSON line for an image that failed."""
-    line = {
-        "schema": "fs-runtime/error/1",
-        "image": encodable(str(image)),
-        "error": encodable(str(error)),
-        "exit_code": exit_code(error),
+    asked: dict[str, Any] = {
+        "draws": options.draws(draws, max_draws, until, default=_DRAWS, default_most=_MOST_DRAWS),
+        "alpha": 1e-3 if alpha is None else alpha,
+        "pilot": pilot,
+        "bound": bound,
+        "reference": reference,
+        "until": until,
     }
-    return msgspec.json.encode(line).decode()
+    with ExitStack() as stack:
+        encoder = stack.enter_context(load(bundle, **opening))
+        settings = CertifySettings.checked(encoder.manifest, **asked)
+        if resume and output is not None:
+            with writing(output):
+                done = done_before(output, settings, encoder.graph_sha256)
+            listed = _without(done, listed)
+        lines = None if output is None else stack.enter_context(_appending(output))
+        sink = _Sink(as_json=as_json, lines=lines, output=output, save=save)
+        _certify(encoder, listed, asked, seed, sink)
+    if sink.certificates and not as_json:
+        data().print(certificate_table(sink.certificates))
+        messages().print(explanation(sink.certificates[0]), style="dim", highlight=False, soft_wrap=True)
+    messages().print(
+        summary(sink.certificates, failed=sink.failed, alpha=settings.alpha), highlight=False, soft_wrap=True
+    )
+    if sink.failure:
+        return sink.failure
+    return ABSTAINED if any(certificate.abstained for certificate in sink.certificates) else 0
 
 
-def explanation(certificate: FeatureCertificate) -> str:
-    """What the table says, in words, and the most that so many draws could have certified."""
-    best = ", ".join(
-        f"{_best(certificate.floor(fraction * certificate.sigma))} at {name}" for fraction, name in FRACTIONS
-    )
-    return (
-        f"With probability at least 1 - {certificate.alpha:g} a row holds: no change of the graph's [0, 1] pixels of "
-        "l2 norm up to the radius brings the cosine between the smoothed feature and the certified one below the "
-        f"number shown; '-' means nothing is certified. The most that {certificate.draws} draws could certify: {best}."
-    )
+def _certify(
+    encoder: SmoothedEncoder, listed: ImageList, asked: dict[str, Any], seed: int | None, sink: "_Sink"
+) -> None:
+    with draw_progress(listed.count) as progress:
+        names: list[Path] = []
+
+        def paths() -> Iterator[Path]:
+            for path in listed.paths:
+                names.append(path)
+                yield path
+
+        def watch(number: int, done: int, total: int) -> None:
+            progress.update(number, str(names[number]), done, total)
+
+        for number, result in enumerate(encoder.certify_many(paths(), seed=seed, progress=watch, **asked)):
+            if result.certificate is None:
+                assert result.error is not None
+                sink.fail(names[number], result.error)
+            else:
+                sink.add(number, names[number], result.certificate)
+
+
+class _Sink:
+    """Where results go as they come."""
+
+    def __init__(self, *, as_json: bool, lines: IO[bytes] | None, output: Path | None, save: Path | None) -> None:
+        self.certificates: list[FeatureCertificate] = []
+        self.failure = 0
+        self.failed = 0
+        self._as_json = as_json
+        self._lines = lines
+        self._output = output
+        self._save = save
+
+    def add(self, number: int, image: Path, certificate: FeatureCertificate) -> None:
+        # The table needs no feature, and images may be many.
+        self.certificates.append(replace(certificate, reference=certificate.reference[:0]))
+        self._write(certificate.to_json())
+        if self._save is not None:
+            with writing(self._save):
+                certificate.save(self._save / f"{number:04d}-{image.stem}.json")
+
+    def fail(self, image: Path, error: Exception) -> None:
+        tell(error)
+        self.failed += 1
+        self.failure = self.failure or exit_code(error)
+        self._write(error_line(image, error))
+
+    def _write(self, line: str) -> None:
+        if self._as_json:
+            click.echo(line)
+        if self._lines is not None and self._output is not None:
+            with writing(self._output):
+                append_line(self._lines, line)
+
+
+def _appending(output: Path) -> Any:
+    with writing(output):
+        return appending(output)
+
+
+def _without(done: frozenset[str], listed: ImageList) -> ImageList:
+    """The images that are not done; those that cannot be read are left for their error."""
+
+    def remaining() -> Iterator[Path]:
+        skipped = 0
+        for path in listed.paths:
+            try:
+                sha256 = decode(path).sha256
+            except InputError:
+                sha256 = ""
+            if sha256 in done:
+                skipped += 1
+            else:
+                yield path
+        messages().print(f"{skipped} images were done before", style="dim", highlight=False)
+
+    return ImageList(remaining(), None)

@@ -44,7 +44,7 @@ def _facts(manifest: Manifest, sha256: str) -> list[tuple[str, str]]:
         ("family, tap", f"{manifest.family}, {manifest.tap}"),
         ("feature", f"{' x '.join(map(str, manifest.feature_shape))} (D = {manifest.dimension})"),
         ("input", f"{manifest.height} x {manifest.width}, resize {_words(rule.resize)}, crop {_words(rule.crop)}"),
-        ("noise", f"sigma {manifest.sigma:g}, batch {manifest.noise_batch}"),
+        ("noise", f"sigma {manifest.sigma:g}, batch {manifest.noise_batch}, of {manifest.images} image(s)"),
         ("booster", manifest.gsb.kind if manifest.gsb else "none"),
         ("parity", "; ".join(parity) or "not measured"),
         ("made by", ", ".join(f"{name} {version}" for name, version in manifest.tools.items())),

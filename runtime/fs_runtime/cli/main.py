@@ -6,6 +6,7 @@ import click
 
 from fs_runtime.cli.certify import certify
 from fs_runtime.cli.inspect import inspect
+from fs_runtime.cli.replay import replay
 from fs_runtime.cli.report import report
 from fs_runtime.cli.run import run
 from fs_runtime.cli.smooth import smooth
@@ -24,7 +25,7 @@ def cli() -> None:  # \b is click's mark for a paragraph that keeps its lines
     """  # noqa: D301  # click reads backslash-b as the mark of a paragraph that keeps its lines
 
 
-for command in (certify, smooth, report, inspect, verify):
+for command in (certify, smooth, replay, report, inspect, verify):
     cli.add_command(command)
 
 

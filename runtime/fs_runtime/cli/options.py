@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
+from fs_runtime.certification import BOUNDS, Target
+from fs_runtime.errors import InputError
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
 
@@ -32,7 +35,7 @@ def group(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
 
 
 bundle = click.argument("bundle", metavar="DIR", type=click.Path(path_type=Path))
-images = click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=click.Path(path_type=Path))
+images = click.argument("images", metavar="IMAGES...", nargs=-1, required=True)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON lines instead of a table.")
 
@@ -63,14 +66,15 @@ opening = group(
 )
 
 certifying = group(
+    click.option("--draws", type=click.IntRange(min=1, max=10**8), help="Certifying draws, all made. Default: 1024."),
+    click.option("--alpha", type=float, help="Probability that a certificate fails. Default: 0.001."),
     click.option(
-        "--draws", type=click.IntRange(min=1, max=10**8), default=1024, show_default=True, help="Certifying draws."
+        "--family-alpha", type=float, help="Probability that any certificate of this run fails; divided by the images."
     ),
-    click.option("--alpha", type=float, default=1e-3, show_default=True, help="Probability that a certificate fails."),
     click.option("--pilot", type=click.IntRange(min=1), help="Pilot draws. Default: 128 for gram, else 64."),
     click.option(
         "--bound",
-        type=click.Choice(["auto", "gram", "angle-law", "fcsb"]),
+        type=click.Choice(["auto", *BOUNDS]),
         default="auto",
         show_default=True,
         help="Which theorem; auto is gram where the graph gives features, else angle-law.",
@@ -83,3 +87,42 @@ certifying = group(
         help="What is certified: the pilot's mean feature, or the bare encoder's.",
     ),
 )
+
+until = group(
+    click.option(
+        "--radius", type=float, help="Draw until --cosine is certified at this l2 radius (graph's [0, 1] pixels)."
+    ),
+    click.option("--cosine", type=float, help="The cosine to certify at --radius."),
+    click.option(
+        "--max-draws", type=click.IntRange(min=1, max=10**8), help="The most draws towards the target. Default: 20000."
+    ),
+)
+
+
+def target(radius: float | None, cosine: float | None) -> Target | None:
+    """What ``--radius`` and ``--cosine`` ask for.
+
+    Raises:
+        InputError: one of them lacks the other.
+    """
+    if radius is None and cosine is None:
+        return None
+    if radius is None or cosine is None:
+        missing = "--radius" if radius is None else "--cosine"
+        raise InputError(f"a target needs both --radius and --cosine: {missing} is missing")
+    return Target(radius, cosine)
+
+
+def draws(fixed: int | None, most: int | None, until: Target | None, *, default: int, default_most: int) -> int:
+    """The number of draws that ``--draws`` or ``--max-draws`` asks for.
+
+    Raises:
+        InputError: the flag does not go with the other ones.
+    """
+    if until is None:
+        if most is not None:
+            raise InputError("--max-draws goes with a target: give --radius and --cosine, or --draws")
+        return default if fixed is None else fixed
+    if fixed is not None:
+        raise InputError("--draws is a fixed number; towards a target (--radius, --cosine) say --max-draws")
+    return default_most if most is None else most

@@ -1,6 +1,7 @@
 """``fs-runtime smooth``: smoothed features, not certified."""
 
 import io
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 
 from fs_runtime.certification import CertificationError
 from fs_runtime.cli import options
-from fs_runtime.cli.certify import error_line
+from fs_runtime.cli.error_line import error_line
+from fs_runtime.cli.images import image_list
 from fs_runtime.cli.run import exit_code, tell, writing
 from fs_runtime.cli.terminal import cell, data, draw_progress, encodable, table
 from fs_runtime.encoder import SmoothedFeature, load
@@ -34,23 +36,27 @@ from fs_runtime.files import write_together
 )
 def smooth(
     bundle: Path,
-    images: tuple[Path, ...],
+    images: tuple[str, ...],
     draws: int,
     seed: int | None,
     as_json: bool,
     output: Path | None,
     **opening: Any,
 ) -> int:
-    """Average the features of noisy copies of each image. Fast, and not certified: see `certify`."""
+    """Average the features of noisy copies of each image. Fast, and not certified: see `certify`.
+
+    IMAGES are files, folders, patterns such as 'photos/**/*.jpg', or - for names on stdin.
+    """
     features: list[tuple[Path, SmoothedFeature]] = []
     failure = 0
     if output is not None and output.suffix != ".npy":
         raise InputError(f"-o {output} must end in .npy: it is written as a NumPy file")
-    with load(bundle, **opening) as encoder, draw_progress(len(images)) as progress:
-        for image in images:
-            progress.begin(str(image))
+    listed = image_list(images)
+    with load(bundle, **opening) as encoder, draw_progress(listed.count) as progress:
+        for number, image in enumerate(listed.paths):
+            watch = partial(progress.update, number, str(image))
             try:
-                feature = encoder.smooth(image, draws=draws, seed=seed, progress=progress.update)
+                feature = encoder.smooth(image, draws=draws, seed=seed, progress=watch)
             except (FsError, CertificationError) as error:
                 tell(error)
                 failure = failure or exit_code(error)

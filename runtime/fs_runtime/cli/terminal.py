@@ -73,8 +73,8 @@ class _DrawsPerSecond(ProgressColumn):
 
 
 @contextmanager
-def draw_progress(images: int) -> Iterator["DrawProgress"]:
-    """A bar on stderr that counts the draws of ``images`` images, with draws/s and the time left.
+def draw_progress(images: int | None) -> Iterator["DrawProgress"]:
+    """A bar on stderr that counts the draws of ``images`` images (None: unknown), with draws/s and the time left.
 
     Silent where stderr is no terminal.
     """
@@ -91,22 +91,20 @@ def draw_progress(images: int) -> Iterator["DrawProgress"]:
 
 
 class DrawProgress:
-    """Counts draws over several images."""
+    """Counts draws over several images, of which some may be drawn for at the same time."""
 
-    def __init__(self, progress: Progress, images: int) -> None:
+    def __init__(self, progress: Progress, images: int | None) -> None:
         self._progress = progress
         self._images = images
         self._task = progress.add_task("draws", total=None)
-        self._before = 0
-        self._image = 0
+        self._done: dict[int, int] = {}
 
-    def begin(self, name: str) -> None:
-        """Say which image is being drawn for."""
-        self._before += self._image
-        self._image = 0
-        self._progress.update(self._task, description=printable(name), completed=self._before)
-
-    def update(self, done: int, total: int) -> None:
-        """Progress of one image: what :meth:`SmoothedEncoder.certify` calls."""
-        self._image = total
-        self._progress.update(self._task, completed=self._before + done, total=self._images * total)
+    def update(self, number: int, name: str, done: int, total: int) -> None:
+        """``done`` of ``total`` draws are made for the image ``number``, called ``name``."""
+        self._done[number] = done
+        self._progress.update(
+            self._task,
+            description=printable(name),
+            completed=sum(self._done.values()),
+            total=None if self._images is None else self._images * total,
+        )

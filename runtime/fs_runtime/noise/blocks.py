@@ -1,7 +1,7 @@
 """Blocks of noise, made ahead by threads while the graph runs."""
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import NamedTuple
@@ -57,7 +57,7 @@ class NoiseBlocks:
         """Stop the threads."""
         self._pool.shutdown(cancel_futures=True)
 
-    def blocks(self, seed: int, stream: Stream, draws: int) -> Iterator[npt.NDArray[np.float32]]:
+    def blocks(self, seed: int, stream: Stream, draws: int) -> Generator[npt.NDArray[np.float32]]:
         """Blocks of draws 0, 1, ... of ``stream``, enough of them to hold ``draws`` draws.
 
         One iterator at a time, of this or :meth:`ahead`: all share the same buffers.
@@ -66,7 +66,7 @@ class NoiseBlocks:
         plans = ([DrawKey(seed, stream, first + i) for i in range(batch)] for first in range(0, draws, batch))
         return self.ahead(plans)
 
-    def ahead(self, plans: Iterable[Sequence[DrawKey]]) -> Iterator[npt.NDArray[np.float32]]:
+    def ahead(self, plans: Iterable[Sequence[DrawKey]]) -> Generator[npt.NDArray[np.float32]]:
         """One block for each plan, which says whose draw each of its first rows is.
 
         Rows beyond a plan's keep what they held. A plan is taken from ``plans`` before the block of the plan before it

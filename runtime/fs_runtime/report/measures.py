@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fs_runtime.backends import BackendInfo
-from fs_runtime.certificates.feature import FeatureCertificate, ReferenceKind
+from fs_runtime.certificates.feature import FeatureCertificate
+from fs_runtime.certificates.settings import ReferenceKind
 from fs_runtime.certification import AngleLaw, Bound, GramLaw
 from fs_runtime.report.markup import shorten, visible
 from fs_runtime.report.results import Failure, Results

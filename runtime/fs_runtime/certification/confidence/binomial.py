@@ -21,7 +21,7 @@ def clopper_pearson_upper(count: int, draws: int, alpha: float) -> float:
     if count == 0:
         return -math.expm1(math.log(target) / draws)
     # P(Binomial(draws, p) <= count) falls as p grows; the bound is where it reaches alpha.
-    return _first_true(lambda p: _binomial_cdf(count, draws, p) <= target, count / draws, 1.0)
+    return first_true(lambda p: _binomial_cdf(count, draws, p) <= target, count / draws, 1.0)
 
 
 def kl_upper_inverse(mean: float, budget: float) -> float:
@@ -32,10 +32,10 @@ def kl_upper_inverse(mean: float, budget: float) -> float:
     """
     if mean >= 1.0:
         return 1.0
-    return _first_true(lambda q: _bernoulli_kl(mean, q) > budget, mean, 1.0)
+    return first_true(lambda q: _bernoulli_kl(mean, q) > budget, mean, 1.0)
 
 
-def _first_true(predicate: Callable[[float], bool], low: float, high: float) -> float:
+def first_true(predicate: Callable[[float], bool], low: float, high: float) -> float:
     """Where a monotone predicate turns true in [low, high], rounded upwards."""
     while high - low > 1e-15 + 1e-13 * low:
         middle = 0.5 * (low + high)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from fs_runtime.certification.curve import Bound
+from fs_runtime.certification.curve import BOUNDS, Bound
 from fs_runtime.certification.errors import CertificationError, TooFewDrawsError
 from fs_runtime.certification.estimation.pilot import THRESHOLDS
 from fs_runtime.certification.normal import Floats
@@ -19,6 +19,9 @@ def smallest_draws(alpha: float, bound: Bound) -> int:
     if bound == "fcsb":
         # Even S_hat = 1 leaves 1 - sqrt(ln(1 / alpha) / 2n), which must exceed 1/2.
         return math.floor(2.0 * math.log(1.0 / alpha)) + 1
+    if bound == "cone":
+        # A bet of one on scores of one leaves ln(1 / alpha) / n, and more than half must remain.
+        return math.floor(2.0 * math.log(1.0 / alpha)) + 1
     # With no draw beyond any threshold 1 - (level / J)^(1/n) must stay below 1/2.
     level = alpha if bound == "angle-law" else 0.5 * alpha
     return math.floor(math.log(THRESHOLDS / level) / math.log(2.0)) + 1
@@ -31,8 +34,8 @@ def check_draws(draws: int, alpha: float, bound: Bound) -> None:
         CertificationError: unknown bound, or alpha outside (0, 1).
         TooFewDrawsError: no outcome of so few draws could certify anything.
     """
-    if bound not in ("gram", "angle-law", "fcsb"):
-        raise CertificationError(f'bound must be "gram", "angle-law" or "fcsb", not {bound!r}')
+    if bound not in BOUNDS:
+        raise CertificationError(f"bound must be one of {', '.join(BOUNDS)}, not {bound!r}")
     if not 0.0 < alpha < 1.0:
         raise CertificationError(f"alpha must lie strictly between 0 and 1, not {alpha}")
     needed = smallest_draws(alpha, bound)

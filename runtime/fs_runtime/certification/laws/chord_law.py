@@ -11,8 +11,6 @@ from fs_runtime.certification.normal import Floats, cdf
 # Nodes at ln y = _SPREAD sinh(_STEP k): even steps near y = 1, growing with the distance from it, so that one grid
 # serves every shift.
 _STEP, _SPREAD, _LAST = 0.07, 0.08, 100.0
-_COUNT = math.floor(math.asinh(_LAST / _SPREAD) / _STEP)
-_LOG_NODES: Floats = _SPREAD * np.sinh(_STEP * np.arange(-_COUNT, _COUNT + 1))
 # What lies outside the outermost nodes has probability Phi(-7), about 1e-12.
 _REACH = 7.0
 
@@ -35,9 +33,15 @@ class ChordLaw:
     beyond: float
 
 
+@lru_cache(maxsize=8)
+def _log_nodes(step: float) -> Floats:
+    count = math.floor(math.asinh(_LAST / _SPREAD) / step)
+    return np.asarray(_SPREAD * np.sinh(step * np.arange(-count, count + 1)))
+
+
 @lru_cache(maxsize=64)
-def chord_law(shift: float) -> ChordLaw:
-    """The chord law at ``shift`` in [0, 8], on a grid that does not depend on it.
+def chord_law(shift: float, step: float = _STEP) -> ChordLaw:
+    """The chord law at ``shift`` in [0, 8], on a grid that does not depend on it; a smaller ``step`` makes it finer.
 
     On each cell a convex function lies below its chord, and the chord's mean follows from P(cell) and E[l; cell], both
     differences of Phi: there is no quadrature error to estimate. On one grid the bound never falls as s rises (Lemma D,
@@ -45,11 +49,12 @@ def chord_law(shift: float) -> ChordLaw:
     """
     if shift == 0.0:
         return ChordLaw(np.ones(1), np.ones(1), 0.0)
-    z = (_LOG_NODES + 0.5 * shift * shift) / shift
+    log_nodes = _log_nodes(step)
+    z = (log_nodes + 0.5 * shift * shift) / shift
     first = max(int(np.searchsorted(z, -_REACH)) - 1, 0)
     last = min(int(np.searchsorted(z, _REACH + shift)), len(z) - 1)
     z = z[first : last + 1]
-    nodes = np.concatenate(([0.0], np.exp(_LOG_NODES[first : last + 1])))
+    nodes = np.concatenate(([0.0], np.exp(log_nodes[first : last + 1])))
     probability, mean = _cells(z), _cells(z - shift)
     width = np.diff(nodes)
     # The two masses at the ends of a cell that have its probability and its mean.

@@ -10,7 +10,9 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from fs_runtime.certification.confidence.bernstein import any_time_bernstein_upper, bernstein_upper
 from fs_runtime.certification.confidence.binomial import kl_upper_inverse
+from fs_runtime.certification.confidence.mixture import BetaPrior, mixture_upper
 from fs_runtime.certification.laws.angle_law import AngleLaw
 from fs_runtime.certification.laws.chord_law import chord_law
 from fs_runtime.certification.laws.dual_search import search
@@ -19,6 +21,19 @@ from fs_runtime.certification.laws.tails import TailBounds
 
 _HALF_PI = 0.5 * math.pi
 _SMALLEST_SHIFT = 0.03
+
+
+@dataclass(frozen=True)
+class AnyTimeMoments:
+    """What the pilot fixes for moments bounded at every number of draws (docs/theory.md Theorem 16).
+
+    Attributes:
+        prior: of the mixture for lambda / rho^2.
+        rates: of the exponential bounds for beta.
+    """
+
+    prior: BetaPrior
+    rates: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,8 @@ class GramLaw:
         largest_eigenvalue: of the sample mean of U U^T.
         mean_norm: norm of the sample mean of U.
         alpha: probability that the certificate fails.
+        any_time: for bounds that hold at every number of draws; None: that number was fixed beforehand. The tails have
+            priors where it is given.
     """
 
     tails: TailBounds
@@ -43,6 +60,7 @@ class GramLaw:
     largest_eigenvalue: float
     mean_norm: float
     alpha: float
+    any_time: AnyTimeMoments | None = None
 
     @property
     def rho(self) -> float:
@@ -52,15 +70,19 @@ class GramLaw:
     @cached_property
     def second_moment(self) -> float:
         """Upper confidence bound of lambda, the largest eigenvalue of E[U U^T]."""
-        square = self.rho**2
-        budget = math.log(4.0 / self.alpha) / self.tails.draws
-        return square * kl_upper_inverse(min(1.0, self.largest_eigenvalue / square), budget)
+        square, draws, level = self.rho**2, self.tails.draws, 0.25 * self.alpha
+        mean = min(1.0, self.largest_eigenvalue / square)
+        if self.any_time is None:
+            return square * kl_upper_inverse(mean, -math.log(level) / draws)
+        return square * mixture_upper(mean * draws, draws, level, self.any_time.prior)
 
     @cached_property
     def mean(self) -> float:
-        """Upper confidence bound of beta = ||E U|| (Bernstein with the uncentred second moment)."""
-        budget = math.log(4.0 / self.alpha) / self.tails.draws
-        return self.mean_norm + math.sqrt(2.0 * self.second_moment * budget) + self.rho * budget / 3.0
+        """Upper confidence bound of beta = ||E U||."""
+        known = self.mean_norm, self.second_moment, self.rho, self.tails.draws, 0.25 * self.alpha
+        if self.any_time is None:
+            return bernstein_upper(*known)
+        return any_time_bernstein_upper(*known, self.any_time.rates)
 
     @property
     def _constraints(self) -> GramConstraints:

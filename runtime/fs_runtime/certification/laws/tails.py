@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from fs_runtime.certification.confidence.binomial import clopper_pearson_upper
+from fs_runtime.certification.confidence.mixture import BetaPrior, mixture_upper
 from fs_runtime.certification.normal import Floats, shifted
 
 # A draw counts as beyond a threshold t already at cosine < cos(t) + COSINE_SLACK. It covers float32 rounding of the
@@ -40,18 +41,24 @@ class TailBounds:
         counts: for each threshold, how many of the draws lie beyond it.
         draws: number of certifying draws.
         alpha: probability that any of the bounds fails.
+        priors: one a threshold, for bounds that hold at every number of draws; None: that number was fixed beforehand.
     """
 
     thresholds: tuple[float, ...]
     counts: tuple[int, ...]
     draws: int
     alpha: float
+    priors: tuple[BetaPrior, ...] | None = None
 
     @cached_property
     def upper(self) -> Floats:
         """[J] upper bounds of P(psi > threshold), all valid together with probability at least 1 - alpha."""
         level = self.alpha / len(self.thresholds)
-        bounds = [clopper_pearson_upper(count, self.draws, level) for count in self.counts]
+        if self.priors is None:
+            bounds = [clopper_pearson_upper(count, self.draws, level) for count in self.counts]
+        else:
+            counted = zip(self.counts, self.priors, strict=True)
+            bounds = [mixture_upper(count, self.draws, level, prior) for count, prior in counted]
         return np.minimum.accumulate(np.array(bounds))
 
     @cached_property

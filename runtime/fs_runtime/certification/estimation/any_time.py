@@ -1,0 +1,197 @@
+"""Draws that stop as soon as a target is proved, or hopeless (docs/theory.md sections 2.3 and 11.4)."""
+
+import math
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fs_runtime.certification.confidence.bernstein import bernstein_rate
+from fs_runtime.certification.confidence.mixture import BetaPrior
+from fs_runtime.certification.curve import Bound, CertifiedCurve, Evidence
+from fs_runtime.certification.errors import CertificationError
+from fs_runtime.certification.estimation.checks import check_draws
+from fs_runtime.certification.estimation.counting import DrawCounts
+from fs_runtime.certification.estimation.moments import OffAxisMoments
+from fs_runtime.certification.estimation.target import Target
+from fs_runtime.certification.laws.angle_law import AngleLaw
+from fs_runtime.certification.laws.cone import Cone
+from fs_runtime.certification.laws.fcsb import Fcsb
+from fs_runtime.certification.laws.gram_law import AnyTimeMoments, GramLaw
+from fs_runtime.certification.laws.tails import COSINE_SLACK, TailBounds, count_beyond
+from fs_runtime.certification.normal import Floats
+
+Decision = Literal["proved", "hopeless"]
+
+_FIRST_CHECK = 64
+_CLOSEST_CHECK, _FARTHEST_CHECK, _BLIND_STEP = 1.07, 2.0, 1.5
+_RATE_SPACING = 4.0
+# Frequencies are taken this many standard errors low before a target is given up.
+_OPTIMISM = 2.0
+_SMALLEST_MOMENT = 1e-9
+
+
+class AnyTimeEstimator:
+    """Takes draws until a target is decided. Every bound holds at all numbers of draws together.
+
+    So a certificate made wherever the draws stop, for whatever reason, holds with probability at least 1 - alpha: tails
+    by beta-binomial mixtures, the Gram law's moments by mixtures too (docs/theory.md Theorems 4 and 16), ``cone`` and
+    ``fcsb`` by the score's confidence sequence.
+
+    Futility: a target is hopeless when it would be missed even at the most draws and with every frequency two standard
+    errors below the one seen, the sample's share in the moments taken off. Stopping early cannot break a certificate.
+    """
+
+    def __init__(
+        self,
+        pilot: npt.ArrayLike,
+        reference: Floats | None,
+        *,
+        sigma: float,
+        alpha: float,
+        bound: Bound,
+        target: Target,
+        draws: int,
+        pilot_features: npt.ArrayLike | None = None,
+    ) -> None:
+        """Fix thresholds, priors and rates from the pilot.
+
+        Args:
+            pilot: [n0] cosines to the reference.
+            reference: [D]; needed for ``bound="gram"`` only.
+            sigma: noise standard deviation.
+            alpha: probability that the certificate fails, wherever it stops.
+            bound: which theorem.
+            target: what to stop at.
+            draws: the most certifying draws.
+            pilot_features: [n0, D] unit rows; needed for ``bound="gram"`` only.
+
+        Raises:
+            CertificationError: malformed numbers, or a target out of reach of so many draws.
+        """
+        check_draws(draws, alpha, bound)
+        target.check_reachable(draws, alpha, sigma)
+        self._counted = DrawCounts(pilot, reference, sigma=sigma, alpha=alpha, bound=bound, draws=None)
+        self._sigma = sigma
+        self._alpha = alpha
+        self._bound = bound
+        self._target = target
+        self._shift = target.radius / sigma
+        self.most_draws = draws
+        self.decided: Decision | None = None
+        cosines, plan = self._counted.pilot, self._counted.plan
+        counts = count_beyond(cosines, plan.thresholds)
+        self._priors = tuple(BetaPrior.learned(count, len(cosines)) for count in counts)
+        self._any_time: AnyTimeMoments | None = None
+        if bound == "gram":
+            if reference is None or pilot_features is None:
+                raise CertificationError('bound="gram" needs the reference and the pilot\'s features')
+            known = OffAxisMoments(reference, plan.thresholds[plan.cut])
+            known.update(cosines, np.asarray(pilot_features, dtype=np.float64))
+            self._any_time = _any_time_moments(known, math.sin(plan.thresholds[plan.cut]), alpha, draws)
+        self._next_check = min(_FIRST_CHECK, draws)
+
+    def update(self, cosines: npt.ArrayLike, features: npt.ArrayLike | None = None) -> None:
+        """Add certifying draws: cosines [n] to the reference, and for the Gram law unit features [n, D]."""
+        self._counted.update(cosines, features)
+        if self.decided is None and self._counted.draws >= self._next_check:
+            self._check()
+
+    def finish(self) -> CertifiedCurve:
+        """The certificate from the draws so far.
+
+        Raises:
+            CertificationError: there were none, or more than announced.
+        """
+        if not 1 <= self._counted.draws <= self.most_draws:
+            raise CertificationError(f"between 1 and {self.most_draws} draws were announced, not {self._counted.draws}")
+        return CertifiedCurve(
+            bound=self._bound,
+            sigma=self._sigma,
+            alpha=self._alpha,
+            draws=self._counted.draws,
+            pilot=len(self._counted.pilot),
+            evidence=self._evidence(),
+            score=self._counted.score.score(),
+        )
+
+    def _check(self) -> None:
+        moments = self._counted.moments
+        # With an eigenvalue that is too small the angle is too small: what this misses, the evidence misses too.
+        evidence = self._evidence(None if moments is None else moments.eigenvalue_from_below())
+        angle = evidence.angle(self._shift)
+        if angle <= self._target.angle and moments is not None:
+            angle = self._evidence().angle(self._shift)
+        if angle <= self._target.angle:
+            self.decided = "proved"
+        elif self._hopeless():
+            self.decided = "hopeless"
+        else:
+            # An angle falls no faster than one over the draws, or little faster.
+            factor = _BLIND_STEP if angle == math.pi else angle / self._target.angle
+            step = min(max(factor, _CLOSEST_CHECK), _FARTHEST_CHECK)
+            self._next_check = min(math.ceil(self._counted.draws * step), self.most_draws)
+
+    def _evidence(self, eigenvalue: float | None = None) -> Evidence:
+        counted, alpha, draws = self._counted, self._alpha, self._counted.draws
+        if self._bound == "fcsb":
+            adaptive = counted.score.lower(alpha) - 0.5 * COSINE_SLACK
+            return Fcsb(counted.score.mean_cosine, draws, alpha, adaptive)
+        if self._bound == "cone":
+            return Cone(2.0 * counted.score.lower(alpha) - 1.0 - COSINE_SLACK, alpha)
+        counts = tuple(int(count) for count in counted.counts)
+        level = alpha if counted.moments is None else 0.5 * alpha
+        tails = TailBounds(counted.plan.thresholds, counts, draws, level, self._priors)
+        if counted.moments is None:
+            return AngleLaw(tails)
+        return GramLaw(
+            tails=tails,
+            cut=counted.plan.cut,
+            largest_eigenvalue=counted.moments.largest_eigenvalue if eigenvalue is None else eigenvalue,
+            mean_norm=counted.moments.mean_norm,
+            alpha=alpha,
+            any_time=self._any_time,
+        )
+
+    def _hopeless(self) -> bool:
+        counted, draws, most = self._counted, self._counted.draws, self.most_draws
+        if draws >= most:
+            return False  # it has simply not been proved
+        evidence = self._evidence(None if counted.moments is None else counted.moments.eigenvalue_from_below())
+        if isinstance(evidence, Cone | Fcsb):
+            return self._hopeless_score(evidence)
+        tails = evidence.tails
+        low = [max(0.0, count - _OPTIMISM * math.sqrt(count)) for count in tails.counts]
+        later = replace(tails, counts=tuple(math.floor(count * most / draws) for count in low), draws=most)
+        if isinstance(evidence, AngleLaw):
+            return AngleLaw(later).angle(self._shift) > self._target.angle
+        assert counted.moments is not None
+        return _optimistic(evidence, later, counted.moments).angle(self._shift) > self._target.angle
+
+    def _hopeless_score(self, evidence: Cone | Fcsb) -> bool:
+        # The interval can shrink to the mean, and the mean may be as high as the interval's other end.
+        best = self._counted.score.score().upper
+        if isinstance(evidence, Cone):
+            return Cone(2.0 * best - 1.0, self._alpha).angle(self._shift) > self._target.angle
+        return replace(evidence, adaptive=best).angle(self._shift) > self._target.angle
+
+
+def _any_time_moments(pilot: OffAxisMoments, rho: float, alpha: float, most_draws: int) -> AnyTimeMoments:
+    """Prior and rates near what the pilot's off-axis parts suggest; any choice made before the draws is valid."""
+    relative = pilot.largest_eigenvalue / (rho * rho)
+    moment = max(pilot.largest_eigenvalue, _SMALLEST_MOMENT)
+    spaced = max(1, math.ceil(math.log(max(most_draws / _FIRST_CHECK, 1.0)) / math.log(_RATE_SPACING)))
+    sizes = (_FIRST_CHECK * 2.0 * _RATE_SPACING**number for number in range(spaced))
+    return AnyTimeMoments(
+        prior=BetaPrior.learned(relative * pilot.draws, pilot.draws),
+        rates=tuple(bernstein_rate(moment, rho, size, 0.25 * alpha / spaced) for size in sizes),
+    )
+
+
+def _optimistic(evidence: GramLaw, later: TailBounds, moments: OffAxisMoments) -> GramLaw:
+    """What the most draws might show: the sample's own share in the mean's norm and in the eigenvalue is taken off."""
+    share = moments.mean_square / moments.draws
+    norm = math.sqrt(max(0.0, evidence.mean_norm**2 - share))
+    eigenvalue = max(0.0, evidence.largest_eigenvalue * (1.0 - _OPTIMISM / math.sqrt(moments.draws)) - share)
+    return replace(evidence, tails=later, mean_norm=norm, largest_eigenvalue=eigenvalue)

@@ -1,0 +1,50 @@
+"""What a sequential certificate is to prove."""
+
+import math
+from dataclasses import dataclass
+
+from fs_runtime.certification.errors import CertificationError
+from fs_runtime.certification.floor import draws_for_floor, floor_angle
+
+
+@dataclass(frozen=True)
+class Target:
+    """A cosine to be certified at a radius: where draws stop, as soon as it is proved or hopeless.
+
+    Attributes:
+        radius: l2, over [0, 1] pixels, >= 0.
+        cosine: in (0, 1).
+
+    Raises:
+        CertificationError: a value is out of range.
+    """
+
+    radius: float
+    cosine: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.radius < math.inf:
+            raise CertificationError(f"the target's radius must be a finite number >= 0, not {self.radius}")
+        if not 0.0 < self.cosine < 1.0:
+            raise CertificationError(f"the target's cosine must lie strictly between 0 and 1, not {self.cosine}")
+
+    @property
+    def angle(self) -> float:
+        """The cosine's angle in radians."""
+        return math.acos(self.cosine)
+
+    def check_reachable(self, draws: int, alpha: float, sigma: float) -> None:
+        """Refuse a target that no outcome of ``draws`` draws could prove (docs/theory.md section 11, the floor).
+
+        Raises:
+            CertificationError: naming the smallest number of draws that could.
+        """
+        shift = self.radius / sigma
+        if floor_angle(draws, alpha, shift) <= self.angle:
+            return
+        needed = draws_for_floor(self.angle, alpha, shift)
+        remedy = "ask for a smaller radius or cosine" if needed is None else f"allow at least {needed} draws"
+        raise CertificationError(
+            f"a cosine of {self.cosine:g} at radius {self.radius:g} ({shift:g} sigma) cannot be proved from {draws} "
+            f"draws at alpha {alpha:g}, whatever they show: {remedy}"
+        )

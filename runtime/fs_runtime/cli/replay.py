@@ -1,0 +1,84 @@
+"""``fs-runtime replay``: make a certificate's draws again, and say whether they give what it says."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from fs_runtime.certificates.feature import FeatureCertificate
+from fs_runtime.certificates.replay import Replay
+from fs_runtime.cli import options
+from fs_runtime.cli.terminal import cell, data, draw_progress, encodable, printable, table
+from fs_runtime.encoder import load
+from fs_runtime.errors import FsError, InputError
+from fs_runtime.preprocess import decode
+
+
+@click.command()
+@click.argument("certificate", metavar="CERT", type=click.Path(path_type=Path))
+@click.argument("image", metavar="IMAGE", type=click.Path(path_type=Path))
+@click.option(
+    "--bundle", metavar="DIR", type=click.Path(path_type=Path), required=True, help="The bundle that it was made with."
+)
+@options.opening
+@options.as_json
+def replay(certificate: Path, image: Path, bundle: Path, as_json: bool, **opening: Any) -> int:
+    """Make the draws of the certificate CERT for IMAGE again, and compare.
+
+    CERT is a file that `certify --save` wrote, or JSON lines of `certify`, in which the line about IMAGE is taken.
+    Exit code 1 if some field did not come out again; a hand-edited certificate is found out so.
+    """
+    with load(bundle, **opening) as encoder, draw_progress(1) as progress:
+        stated = _certificate(certificate, image, opening.get("max_pixels"))
+        result = encoder.replay(stated, image, progress=partial(progress.update, 0, str(image)))
+    if as_json:
+        click.echo(_line(certificate, image, result))
+    else:
+        _show(result)
+    return 0 if result.equal else FsError.exit_code
+
+
+def _certificate(path: Path, image: Path, max_pixels: int | None) -> FeatureCertificate:
+    """The certificate in ``path``; of several, the one about ``image``."""
+    try:
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as a certificate ({error}): name a file that certify wrote") from error
+    if len(lines) <= 1:
+        return FeatureCertificate.read(path)
+    sha256 = decode(image, **({} if max_pixels is None else {"max_pixels": max_pixels})).sha256
+    for number, line in enumerate(lines, 1):
+        if sha256 in line:
+            return FeatureCertificate.parse(line, f"{path}, line {number}", path.parent)
+    raise InputError(f"{path} holds no certificate of {image} (by the hash of its pixels): name the image it is about")
+
+
+def _show(result: Replay) -> None:
+    certificate = result.certificate
+    backend = certificate.provenance.backend
+    where = f"{backend.name} {backend.version} on {backend.device}"
+    how = "the same backend" if result.same_backend else "another backend, so rounding may differ"
+    click.echo(printable(f"{certificate.draws} draws made again by {where} ({how})"))
+    if result.equal:
+        click.echo("equal: the certificate is confirmed")
+        return
+    made = table("field", "the certificate says", "the draws give", words=3)
+    for difference in result.differences:
+        made.add_row(cell(difference.field), cell(difference.stated), cell(difference.found))
+    data().print(made)
+
+
+def _line(path: Path, image: Path, result: Replay) -> str:
+    line = {
+        "schema": "fs-runtime/replay/1",
+        "certificate": encodable(str(path)),
+        "image": encodable(str(image)),
+        "equal": result.equal,
+        "same_backend": result.same_backend,
+        "differences": [
+            {"field": each.field, "stated": each.stated, "found": each.found} for each in result.differences
+        ],
+    }
+    return msgspec.json.encode(line).decode()

@@ -1,0 +1,69 @@
+"""A file of JSON lines that grows as results come, and that an interrupted run is resumed from."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from fs_runtime.certificates.feature import FeatureCertificate
+from fs_runtime.certificates.settings import CertifySettings
+from fs_runtime.errors import InputError
+from fs_runtime.files import write_together
+
+ERROR_SCHEMA = "fs-runtime/error/1"
+
+
+class _Line(msgspec.Struct):
+    schema: str
+
+
+def done_before(path: Path, settings: CertifySettings, graph_sha256: str) -> frozenset[str]:
+    """Hashes of the images that ``path`` holds certificates of, by the very settings; makes the file ready to go on.
+
+    A torn last line and the lines of images that failed are dropped from the file, as both are done again. An
+    abstention counts as done: certifying that image again would spend its alpha again.
+
+    Raises:
+        InputError: the file holds something else, or certificates of another graph or other settings.
+    """
+    if not path.exists():
+        return frozenset()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check -o") from error
+    whole, _, _ = content.rpartition(b"\n")
+    kept, hashes = [], set()
+    for number, line in enumerate(whole.splitlines() if whole else [], 1):
+        name = f"{path}, line {number}"
+        try:
+            schema = msgspec.json.decode(line, type=_Line).schema
+            text = line.decode()
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InputError(f"{name} is no JSON line of certify ({error}): write to another -o") from error
+        if schema == ERROR_SCHEMA:
+            continue
+        certificate = FeatureCertificate.parse(text, name, path.parent)
+        settings.refuse_other(certificate, graph_sha256, name)
+        hashes.add(certificate.image.sha256)
+        kept.append(line + b"\n")
+    write_together({path: b"".join(kept)})
+    return frozenset(hashes)
+
+
+@contextmanager
+def appending(path: Path) -> Iterator[IO[bytes]]:
+    """``path``, opened to write whole lines at its end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        yield file
+
+
+def append_line(file: IO[bytes], line: str) -> None:
+    """Write one line so that it outlasts this process."""
+    file.write(line.encode() + b"\n")
+    file.flush()
+    os.fsync(file.fileno())
