@@ -52,16 +52,17 @@ def spawn(module: str, *arguments: object, **environment: str) -> "subprocess.Po
     clean = {name: value for name, value in os.environ.items() if name not in _CLEAN}
     return subprocess.Popen(
         [sys.executable, "-m", module, *(os.fsencode(str(argument)) for argument in arguments)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**clean, **environment},
     )
 
 
-def execute(module: str, *arguments: object, **environment: str) -> Outcome:
-    """Run ``python -m module`` to its end."""
+def execute(module: str, *arguments: object, stdin: str = "", **environment: str) -> Outcome:
+    """Run ``python -m module`` to its end, with ``stdin`` to read."""
     process = spawn(module, *arguments, **environment)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(stdin.encode(), timeout=120)
     return Outcome(process.returncode, out.decode(), err.decode())
 
 

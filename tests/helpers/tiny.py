@@ -152,20 +152,22 @@ class KnownTruth:
         return np.asarray(probabilities @ self.cells)
 
 
-def smoothed_model(encoder: TinyEncoder, *, noise_batch: int, gives_features: bool) -> onnx.ModelProto:
+def smoothed_model(encoder: TinyEncoder, *, noise_batch: int, gives_features: bool, images: int = 1) -> onnx.ModelProto:
     """The smoothed graph of docs/bundle-format.md around ``encoder``."""
     n, side, dimension = noise_batch, encoder.side, encoder.dimension
+    mixes = images > 1
     constants = {
         "mean": _channels(MEAN).astype(np.float32),
         "std": _channels(STD).astype(np.float32),
         "rows": np.array([1], np.int64),
-        "columns": np.array([0], np.int64),
+        **({"slots": np.arange(images)[:, None]} if mixes else {"columns": np.array([0], np.int64)}),
         **encoder.constants,
     }
     body = [helper.make_node(kind, inputs, [output]) for kind, inputs, output in encoder.nodes]
     graph = helper.make_graph(
         [
-            helper.make_node("Add", ["pixel_values", "noise"], ["noisy"]),
+            *([helper.make_node("Gather", ["pixel_values", "image_index"], ["own_pixels"])] if mixes else []),
+            helper.make_node("Add", ["own_pixels" if mixes else "pixel_values", "noise"], ["noisy"]),
             helper.make_node("Sub", ["noisy", "mean"], ["centred"]),
             helper.make_node("Div", ["centred", "std"], ["normalised"]),
             helper.make_node("Flatten", ["normalised"], ["flat"]),
@@ -173,18 +175,18 @@ def smoothed_model(encoder: TinyEncoder, *, noise_batch: int, gives_features: bo
             helper.make_node("ReduceL2", ["raw", "rows"], ["raw_norm"], keepdims=0),
             helper.make_node("Unsqueeze", ["raw_norm", "rows"], ["norms"]),
             helper.make_node("Div", ["raw", "norms"], ["features"]),
-            helper.make_node("MatMul", ["features", "reference"], ["cosine"]),
-            helper.make_node("ReduceSum", ["features", "columns"], ["feature_sum"], keepdims=0),
+            *(_mixed_ends() if mixes else _plain_ends()),
         ],
         "tiny",
         [
-            _value("pixel_values", (1, 3, side, side)),
+            _value("pixel_values", (images, 3, side, side)),
             _value("noise", (n, 3, side, side)),
-            _value("reference", (dimension,)),
+            _value("reference", (images, dimension) if mixes else (dimension,)),
+            *([helper.make_tensor_value_info("image_index", TensorProto.INT64, (n,))] if mixes else []),
         ],
         [
             _value("cosine", (n,)),
-            _value("feature_sum", (dimension,)),
+            _value("feature_sum", (images, dimension) if mixes else (dimension,)),
             _value("raw_norm", (n,)),
             *([_value("features", (n, dimension))] if gives_features else []),
         ],
@@ -193,12 +195,31 @@ def smoothed_model(encoder: TinyEncoder, *, noise_batch: int, gives_features: bo
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
+def _plain_ends() -> list[onnx.NodeProto]:
+    return [
+        helper.make_node("MatMul", ["features", "reference"], ["cosine"]),
+        helper.make_node("ReduceSum", ["features", "columns"], ["feature_sum"], keepdims=0),
+    ]
+
+
+def _mixed_ends() -> list[onnx.NodeProto]:
+    return [
+        helper.make_node("Gather", ["reference", "image_index"], ["own_reference"]),
+        helper.make_node("Mul", ["features", "own_reference"], ["products"]),
+        helper.make_node("ReduceSum", ["products", "rows"], ["cosine"], keepdims=0),
+        helper.make_node("Equal", ["slots", "image_index"], ["own"]),
+        helper.make_node("Cast", ["own"], ["belongs"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["belongs", "features"], ["feature_sum"]),
+    ]
+
+
 def write_bundle(
     folder: Path,
     encoder: TinyEncoder | None = None,
     *,
     tap: Tap = "pooled",
     noise_batch: int = 4,
+    images: int = 1,
     model: onnx.ModelProto | bytes | None = None,
     graph: dict[str, Any] | None = None,
     **changes: Any,
@@ -210,13 +231,14 @@ def write_bundle(
         encoder: by default :func:`linear`.
         tap: ``tokens`` leaves the output ``features`` out of the graph.
         noise_batch: N.
+        images: how many images' draws a batch mixes.
         model: another graph, or any bytes, in place of the encoder's.
         graph: fields of the manifest's graph to replace.
         changes: fields of the manifest to replace; nothing is validated.
     """
     encoder = encoder or linear()
     if model is None:
-        model = smoothed_model(encoder, noise_batch=noise_batch, gives_features=tap != "tokens")
+        model = smoothed_model(encoder, noise_batch=noise_batch, gives_features=tap != "tokens", images=images)
     data = model if isinstance(model, bytes) else model.SerializeToString()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(data)
@@ -230,6 +252,7 @@ def write_bundle(
         width=encoder.side,
         sigma=SIGMA,
         noise_batch=noise_batch,
+        images=images,
         mean=MEAN,
         std=STD,
         preprocess=PreprocessRule(),

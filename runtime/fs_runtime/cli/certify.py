@@ -110,9 +110,9 @@ def certify(
     if sink.certificates and not as_json:
         data().print(certificate_table(sink.certificates))
         messages().print(explanation(sink.certificates[0]), style="dim", highlight=False, soft_wrap=True)
-    messages().print(
-        summary(sink.certificates, failed=sink.failed, alpha=settings.alpha), highlight=False, soft_wrap=True
-    )
+    if len(sink.certificates) + sink.failed > 1 or until is not None:
+        line = summary(sink.certificates, failed=sink.failed, alpha=settings.alpha)
+        messages().print(line, highlight=False, soft_wrap=True)
     if sink.failure:
         return sink.failure
     return ABSTAINED if any(certificate.abstained for certificate in sink.certificates) else 0

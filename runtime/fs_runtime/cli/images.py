@@ -34,10 +34,10 @@ class ImageList:
 def image_list(names: tuple[str, ...]) -> ImageList:
     """What ``names`` mean: a file, a folder (every image below it, by name), a pattern, or ``-`` for names on stdin.
 
-    A file that exists is never read as a pattern.
+    A file that exists is never read as a pattern, and a pattern that matches nothing is taken for a missing file.
 
     Raises:
-        InputError: a folder or pattern holds no image, or ``-`` is not alone.
+        InputError: a folder holds no image, or ``-`` is not alone.
     """
     if STDIN in names:
         if len(names) > 1:
@@ -56,10 +56,8 @@ def _expanded(name: str) -> list[Path]:
         return images
     if glob.has_magic(name) and not path.exists():
         matches = sorted(Path(match) for match in glob.glob(name, recursive=True))  # noqa: PTH207  # Path.glob wants no root
-        files = [match for match in matches if match.is_file()]
-        if not files:
-            raise InputError(f"{name} matches no file: check the pattern")
-        return files
+        if files := [match for match in matches if match.is_file()]:
+            return files
     return [path]  # one that is missing is that image's own error
 
 

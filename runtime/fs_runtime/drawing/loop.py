@@ -11,7 +11,7 @@ from fs_runtime.backends import Backend, Block, BlockResult
 from fs_runtime.bundle import Manifest
 from fs_runtime.certification import CertificationError
 from fs_runtime.drawing.job import FailedJob, Job, Measured, Share
-from fs_runtime.errors import BackendError, FsError
+from fs_runtime.errors import BackendError, FsError, InputError
 from fs_runtime.noise import DrawKey, NoiseBlocks
 
 AnyJob = TypeVar("AnyJob", bound=Job)
@@ -34,13 +34,27 @@ class DrawLoop:
         self._pixels = np.zeros(shape, np.float32)
         self._references = np.zeros((self._slots, manifest.dimension), np.float32)
         self._index = np.zeros(self._batch, np.int64)
+        self._running = False
 
     def run(self, jobs: Iterable[AnyJob | FailedJob]) -> Generator[AnyJob | FailedJob]:
         """The jobs, each when it is finished or has failed, in the order in which they came.
 
         Raises:
             BackendError: the backend fails; what was yielded before stays good.
+            InputError: other jobs are not finished.
         """
+        if self._running:
+            raise InputError(
+                "this encoder is in the middle of certify_many, whose noise another call would overwrite: take all its "
+                "results first, or load the bundle once more"
+            )
+        self._running = True
+        try:
+            yield from self._run_all(jobs)
+        finally:
+            self._running = False
+
+    def _run_all(self, jobs: Iterable[AnyJob | FailedJob]) -> Generator[AnyJob | FailedJob]:
         schedule = _Schedule(iter(jobs), batch=self._batch, most_mixed=self._most_mixed)
         while not schedule.over:
             # Closed at once when something fails, so that no thread goes on writing into the noise buffers.

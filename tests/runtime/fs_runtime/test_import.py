@@ -14,9 +14,11 @@ PUBLIC = {
     "FeatureCertificate",
     "FsError",
     "ImageError",
+    "ImageResult",
     "InputError",
     "SmoothedEncoder",
     "SmoothedFeature",
+    "Target",
     "__version__",
     "load",
 }

@@ -25,6 +25,7 @@ from fs_runtime.certification.normal import Floats
 Decision = Literal["proved", "hopeless"]
 
 _FIRST_CHECK = 64
+_FIRST_DOUBT = 256
 _CLOSEST_CHECK, _FARTHEST_CHECK, _BLIND_STEP = 1.07, 2.0, 1.5
 _RATE_SPACING = 4.0
 # Frequencies are taken this many standard errors low before a target is given up.
@@ -40,7 +41,8 @@ class AnyTimeEstimator:
     ``fcsb`` by the score's confidence sequence.
 
     Futility: a target is hopeless when it would be missed even at the most draws and with every frequency two standard
-    errors below the one seen, the sample's share in the moments taken off. Stopping early cannot break a certificate.
+    errors below the one seen, the sample's share in the moments taken off. It is asked at 256 draws and at each
+    doubling, and stopping early cannot break a certificate.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class AnyTimeEstimator:
             known.update(cosines, np.asarray(pilot_features, dtype=np.float64))
             self._any_time = _any_time_moments(known, math.sin(plan.thresholds[plan.cut]), alpha, draws)
         self._next_check = min(_FIRST_CHECK, draws)
+        self._next_doubt = _FIRST_DOUBT
 
     def update(self, cosines: npt.ArrayLike, features: npt.ArrayLike | None = None) -> None:
         """Add certifying draws: cosines [n] to the reference, and for the Gram law unit features [n, D]."""
@@ -125,9 +128,11 @@ class AnyTimeEstimator:
             angle = self._evidence().angle(self._shift)
         if angle <= self._target.angle:
             self.decided = "proved"
-        elif self._hopeless():
+        elif self._counted.draws >= self._next_doubt and self._hopeless():
             self.decided = "hopeless"
         else:
+            if self._counted.draws >= self._next_doubt:
+                self._next_doubt = 2 * self._counted.draws
             # An angle falls no faster than one over the draws, or little faster.
             factor = _BLIND_STEP if angle == math.pi else angle / self._target.angle
             step = min(max(factor, _CLOSEST_CHECK), _FARTHEST_CHECK)

@@ -27,7 +27,8 @@ def _block(seed: int = 3) -> Block:
     return Block(
         pixel_values=rng.random((1, 3, 8, 8)).astype(np.float32),
         noise=(tiny.SIGMA * rng.standard_normal((4, 3, 8, 8))).astype(np.float32),
-        reference=(reference / np.linalg.norm(reference)).astype(np.float32),
+        reference=(reference / np.linalg.norm(reference)).astype(np.float32)[None],
+        image_index=np.zeros(4, np.int64),
     )
 
 
@@ -41,8 +42,8 @@ def test_run_equals_numpy_when_the_graph_is_the_linear_encoder(tmp_path: Path, t
         result = backend.run(block)
         assert backend.info.name == "onnxruntime"
         assert backend.info.device == "cpu"
-    np.testing.assert_allclose(result.cosine, features @ block.reference, atol=2e-6)
-    np.testing.assert_allclose(result.feature_sum, features.sum(axis=0), atol=1e-5)
+    np.testing.assert_allclose(result.cosine, features @ block.reference[0], atol=2e-6)
+    np.testing.assert_allclose(result.feature_sum, features.sum(axis=0)[None], atol=1e-5)
     np.testing.assert_allclose(result.raw_norm, np.linalg.norm(raw, axis=1), rtol=2e-6)
     if tap == "tokens":
         assert result.features is None
@@ -56,7 +57,10 @@ def test_run_changes_one_row_when_one_draw_changes(tmp_path: Path) -> None:
     other = block.noise.copy()
     other[2] += np.float32(0.25)
     with _open(tiny.write_bundle(tmp_path)) as backend:
-        before, after = backend.run(block), backend.run(Block(block.pixel_values, other, block.reference))
+        before, after = (
+            backend.run(block),
+            backend.run(Block(block.pixel_values, other, block.reference, block.image_index)),
+        )
     assert before.features is not None
     assert after.features is not None
     assert (before.features != after.features).any(axis=1).tolist() == [False, False, True, False]
@@ -192,7 +196,7 @@ def test_run_equals_numpy_when_the_weights_are_external(tmp_path: Path) -> None:
     block = _block()
     with _open(root) as backend:
         result = backend.run(block)
-    expected = tiny.linear().features(block.pixel_values, block.noise) @ block.reference
+    expected = tiny.linear().features(block.pixel_values, block.noise) @ block.reference[0]
     np.testing.assert_allclose(result.cosine, expected, atol=2e-6)
 
 

@@ -48,7 +48,11 @@ def test_certify_prints_json_lines_when_asked(folder: Path) -> None:
     outcome = invoke(
         cli, "certify", folder / "bundle", folder / "good.png", folder / "other.png", *QUICK, "--json", "--seed", "7"
     )
-    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.code == 0
+    assert outcome.err == (
+        "2 images: 2 certified, 0 abstained, 0 failed. 200 draws, 100 an image. "
+        "Some certificate of these is wrong with probability at most 0.02.\n"
+    )
     first, second = outcome.out.splitlines()
     for line in (first, second):
         certificate = FeatureCertificate.from_json(line)
@@ -259,3 +263,160 @@ def test_certify_draws_the_same_numbers_when_run_as_a_program(folder: Path) -> N
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out == invoke(cli, *arguments).out
     assert np.isfinite(FeatureCertificate.from_json(outcome.out).reference).all()
+
+
+# ---- targets
+
+
+def test_certify_stops_at_the_target_when_it_is_proved(folder: Path) -> None:
+    arguments = ("certify", folder / "bundle", folder / "good.png", "--alpha", "0.01")
+    outcome = invoke(cli, *arguments, "--radius", "0.05", "--cosine", "0.6", "--json")
+    assert outcome.code == 0
+    [line] = _lines(outcome.out)
+    assert (line["outcome"], line["abstained"], line["until"]) == ("proved", False, {"radius": 0.05, "cosine": 0.6})
+    assert line["most_draws"] == 20_000
+    assert isinstance(line["draws"], int)
+    assert line["draws"] < 1000
+    assert f"{line['draws']} draws, {line['draws']} in the median" in outcome.err
+
+
+def test_certify_exits_5_when_the_target_is_not_proved(folder: Path) -> None:
+    arguments = ("certify", folder / "bundle", folder / "good.png", "--alpha", "0.01")
+    outcome = invoke(cli, *arguments, "--radius", "0.5", "--cosine", "0.9", "--max-draws", "3000")
+    assert outcome.code == 5
+    assert "until cosine 0.9 at radius 0.5, at most 3000 draws" in " ".join(outcome.out.split())
+    assert "hopeless" in outcome.out
+    assert "1 images: 0 certified, 1 abstained" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--radius", "0.1"), "--cosine is missing"),
+        (("--cosine", "0.9"), "--radius is missing"),
+        (("--max-draws", "900"), "--max-draws goes with a target"),
+        (("--radius", "0.1", "--cosine", "0.9", "--draws", "900"), "say --max-draws"),
+        (("--radius", "-1", "--cosine", "0.9"), "radius must be a finite number >= 0"),
+        (("--radius", "0.1", "--cosine", "1.5"), "cosine must lie strictly between 0 and 1"),
+        (("--radius", "9", "--cosine", "0.9"), "ask for a smaller radius or cosine"),
+        (("--radius", "0.25", "--cosine", "0.99", "--max-draws", "99"), "allow at least"),
+        (("--alpha", "0.1", "--family-alpha", "0.1"), "give one of them"),
+        (("--resume",), "--resume needs -o"),
+    ],
+)
+def test_certify_names_the_flag_when_flags_do_not_go_together(
+    folder: Path, flags: tuple[str, ...], message: str
+) -> None:
+    outcome = invoke(cli, "certify", folder / "bundle", folder / "good.png", *flags)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert outcome.out == ""
+
+
+# ---- many images
+
+
+def test_certify_divides_alpha_when_it_is_the_familys(folder: Path) -> None:
+    arguments = ("certify", folder / "bundle", folder / "good.png", folder / "other.png", "--draws", "100")
+    lines = _lines(invoke(cli, *arguments, "--family-alpha", "0.05", "--json").out)
+    assert [line["alpha"] for line in lines] == [0.025, 0.025]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of three images, one below another folder, beside what is no image."""
+    (tmp_path / "photos" / "deep").mkdir(parents=True)
+    for number, name in enumerate(("b.png", "a.PNG", "deep/c.bmp")):
+        Image.fromarray(tiny.image_array(seed=number)).save(tmp_path / "photos" / name)
+    (tmp_path / "photos" / "notes.txt").write_text("no image")
+    (tmp_path / "photos" / ".hidden.png").write_bytes(b"")
+    return tmp_path / "photos"
+
+
+def _names(outcome_out: str) -> list[str]:
+    return [Path(str(line["image"]["name"])).name for line in _lines(outcome_out)]  # type: ignore[index]
+
+
+def test_certify_takes_every_image_of_a_folder_when_one_is_named(folder: Path, photos: Path) -> None:
+    outcome = invoke(cli, "certify", folder / "bundle", photos, *QUICK, "--json")
+    assert (outcome.code, _names(outcome.out)) == (0, ["a.PNG", "b.png", "c.bmp"])
+
+
+def test_certify_takes_what_a_pattern_matches_when_one_is_named(folder: Path, photos: Path) -> None:
+    outcome = invoke(cli, "certify", folder / "bundle", str(photos / "**" / "[bc].*"), *QUICK, "--json")
+    assert (outcome.code, _names(outcome.out)) == (0, ["b.png", "c.bmp"])
+
+
+def test_certify_takes_names_from_stdin_when_asked(folder: Path, photos: Path) -> None:
+    names = f"{photos / 'b.png'}\n\n{photos / 'a.PNG'}\n"
+    outcome = execute("fs_runtime", "certify", folder / "bundle", "-", *QUICK, "--json", stdin=names)
+    assert (outcome.code, _names(outcome.out)) == (0, ["b.png", "a.PNG"])
+
+
+def test_certify_refuses_when_stdin_is_mixed_with_names_or_a_folder_is_empty(folder: Path, tmp_path: Path) -> None:
+    outcome = invoke(cli, "certify", folder / "bundle", "-", folder / "good.png", *QUICK)
+    assert (outcome.code, "cannot be mixed" in outcome.err) == (2, True)
+    outcome = invoke(cli, "certify", folder / "bundle", tmp_path, *QUICK)
+    assert (outcome.code, "holds no image" in outcome.err) == (2, True)
+
+
+# ---- a file of results
+
+
+def test_certify_goes_on_when_a_run_was_torn(folder: Path, photos: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    arguments = ("certify", folder / "bundle", photos, *QUICK, "-o", results)
+    (photos / "broken.png").write_bytes(b"no image")
+    assert invoke(cli, *arguments).code == 2
+    whole = results.read_bytes().splitlines(keepends=True)
+    assert len(whole) == 4
+    results.write_bytes(whole[0] + whole[2] + whole[1] + whole[3][:50])  # a, broken and b, and c torn
+    (photos / "broken.png").unlink()
+    outcome = invoke(cli, *arguments, "--resume")
+    assert outcome.code == 0
+    assert "2 images were done before" in outcome.err
+    lines = results.read_bytes().splitlines(keepends=True)
+    assert lines[0] == whole[0]
+    assert _names(results.read_text()) == ["a.PNG", "b.png", "c.bmp"]
+    assert invoke(cli, *arguments, "--resume").code == 0
+    assert results.read_bytes().splitlines(keepends=True) == lines
+
+
+def test_certify_never_retries_an_abstention_when_it_goes_on(folder: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    arguments = ("certify", folder / "scattering", folder / "good.png", *QUICK, "-o", results)
+    assert invoke(cli, *arguments).code == 5
+    before = results.read_bytes()
+    assert invoke(cli, *arguments, "--resume").code == 0
+    assert results.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--draws", "200", "--alpha", "0.01"), "draws 100, not 200"),
+        (("--draws", "100", "--alpha", "0.02"), "alpha 0.01, not 0.02"),
+        (("--draws", "100", "--alpha", "0.01", "--bound", "angle-law"), "pilot 128, not 64"),
+        (("--draws", "100", "--alpha", "0.01", "--reference", "clean"), "reference smoothed, not clean"),
+    ],
+)
+def test_certify_refuses_to_go_on_when_a_setting_is_another(
+    folder: Path, tmp_path: Path, flags: tuple[str, ...], message: str
+) -> None:
+    results = tmp_path / "results.jsonl"
+    assert invoke(cli, "certify", folder / "bundle", folder / "good.png", *QUICK, "-o", results).code == 0
+    before = results.read_bytes()
+    outcome = invoke(cli, "certify", folder / "bundle", folder / "good.png", *flags, "-o", results, "--resume")
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert results.read_bytes() == before
+
+
+def test_certify_refuses_when_the_results_are_there_or_are_something_else(folder: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    results.write_text("my notes\n")
+    for flags, message in (((), "go on with it by --resume"), (("--resume",), "line 1 is no JSON line")):
+        outcome = invoke(cli, "certify", folder / "bundle", folder / "good.png", *QUICK, "-o", results, *flags)
+        assert outcome.code == 2
+        assert message in outcome.err
+    assert results.read_text() == "my notes\n"

@@ -1,0 +1,162 @@
+"""Sequential certificates: that they stop when they may, are what they say, and hold wherever they stop."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from helpers.simulated_encoders import SHIFTS, SIGMA, SimulatedEncoder, planar, simulated_encoders
+from scipy import stats
+
+from fs_runtime.certification import (
+    AnyTimeEstimator,
+    Bound,
+    CertificationError,
+    GramLaw,
+    Target,
+    certify_features,
+    reference_of,
+)
+from fs_runtime.certification.laws import tails
+
+Floats = npt.NDArray[np.float64]
+PILOT = 64
+
+
+def encoder_named(name: str, draws: int, alpha: float) -> SimulatedEncoder:
+    return next(encoder for encoder in simulated_encoders(draws, alpha) if encoder.name == name)
+
+
+def started(
+    pilot: Floats, *, bound: Bound, target: Target, draws: int, alpha: float
+) -> tuple[AnyTimeEstimator, Floats]:
+    reference = reference_of(pilot.mean(axis=0))
+    estimator = AnyTimeEstimator(
+        pilot @ reference,
+        reference,
+        sigma=SIGMA,
+        alpha=alpha,
+        bound=bound,
+        target=target,
+        draws=draws,
+        pilot_features=pilot,
+    )
+    return estimator, reference
+
+
+def shuffled(encoder: SimulatedEncoder, rng: np.random.Generator, count: int) -> Floats:
+    return np.asarray(rng.permutation(encoder.draw(rng, count)))
+
+
+@pytest.mark.parametrize("bound", ["gram", "angle-law", "cone", "fcsb"])
+def test_estimator_stops_with_a_proof_when_the_target_is_easy(bound: Bound) -> None:
+    encoder, rng = encoder_named("scattered", 256, 0.01), np.random.default_rng(0)
+    target = Target(0.1 * SIGMA, 0.5)
+    estimator, reference = started(shuffled(encoder, rng, PILOT), bound=bound, target=target, draws=5000, alpha=0.01)
+    while estimator.decided is None:
+        rows = shuffled(encoder, rng, 32)
+        estimator.update(rows @ reference, rows)
+    curve = estimator.finish()
+    assert estimator.decided == "proved"
+    assert curve.draws < 600
+    assert curve.cosine(target.radius) >= 0.5
+    estimator.update(rows @ reference, rows)  # more draws do no harm
+    assert estimator.finish().draws == curve.draws + 32
+
+
+@pytest.mark.parametrize("bound", ["gram", "angle-law", "cone", "fcsb"])
+def test_estimator_gives_up_when_the_target_is_hopeless(bound: Bound) -> None:
+    encoder, rng = planar("far", (0.0,), [-0.7, 0.7]), np.random.default_rng(0)
+    target = Target(1.0 * SIGMA, 0.95)
+    estimator, reference = started(shuffled(encoder, rng, PILOT), bound=bound, target=target, draws=50_000, alpha=0.01)
+    while estimator.decided is None:
+        rows = shuffled(encoder, rng, 32)
+        estimator.update(rows @ reference, rows)
+    assert estimator.decided == "hopeless"
+    assert estimator.finish().draws <= 4096
+
+
+def test_estimator_needs_hardly_more_draws_than_a_fixed_number_when_the_bound_is_gram() -> None:
+    encoder, target = encoder_named("scattered", 2048, 0.001), Target(0.5 * SIGMA, 0.7)
+    ratios = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        pilot, rows = shuffled(encoder, rng, 128), shuffled(encoder, rng, 4096)
+        estimator, reference = started(pilot, bound="gram", target=target, draws=4096, alpha=0.001)
+        for block in np.split(rows, 128):
+            estimator.update(block @ reference, block)
+            if estimator.decided is not None:
+                break
+        assert estimator.decided == "proved"
+        fixed = next(
+            n
+            for n in range(32, 4096, 32)
+            if certify_features(pilot, rows[:n], sigma=SIGMA, alpha=0.001).cosine(target.radius) >= 0.7
+        )
+        ratios.append(estimator.finish().draws / fixed)
+    assert np.median(ratios) <= 1.5
+
+
+def test_estimator_reports_its_own_evidence_when_it_stops() -> None:
+    encoder, rng = encoder_named("aligned", 256, 0.01), np.random.default_rng(2)
+    pilot, rows = shuffled(encoder, rng, PILOT), shuffled(encoder, rng, 512)
+    estimator, reference = started(pilot, bound="gram", target=Target(0.1, 0.9), draws=512, alpha=0.01)
+    estimator.update(rows @ reference, rows)
+    law = estimator.finish().evidence
+    assert isinstance(law, GramLaw)
+    assert law.any_time is not None
+    assert law.tails.priors is not None
+    inside = np.arccos(np.clip(rows @ reference - 1e-6, -1.0, 1.0)) <= law.tails.thresholds[law.cut]
+    off_axis = (rows - np.outer(rows @ reference, reference)) * inside[:, None]
+    assert law.largest_eigenvalue == pytest.approx(np.linalg.eigvalsh(off_axis.T @ off_axis)[-1] / 512, rel=1e-9)
+    assert law.mean_norm == pytest.approx(np.linalg.norm(off_axis.mean(axis=0)), rel=1e-9)
+    seen = [int((pilot @ reference < math.cos(t) + 1e-6).sum()) for t in law.tails.thresholds]
+    assert [(prior.a, prior.b) for prior in law.tails.priors] == [(k + 0.5, PILOT - k + 0.5) for k in seen]
+
+
+def test_estimator_refuses_when_the_target_is_out_of_reach() -> None:
+    pilot = shuffled(encoder_named("scattered", 64, 0.01), np.random.default_rng(0), PILOT)
+    with pytest.raises(CertificationError, match="whatever they show"):
+        started(pilot, bound="angle-law", target=Target(1.5 * SIGMA, 0.99), draws=64, alpha=0.01)
+
+
+def test_estimator_refuses_when_more_draws_come_than_announced() -> None:
+    pilot = shuffled(encoder_named("scattered", 64, 0.01), np.random.default_rng(0), PILOT)
+    estimator, reference = started(pilot, bound="angle-law", target=Target(0.0, 0.9), draws=100, alpha=0.01)
+    with pytest.raises(CertificationError, match="announced"):
+        estimator.finish()
+    for _ in range(2):
+        estimator.update(pilot @ reference, pilot)
+    with pytest.raises(CertificationError, match="announced"):
+        estimator.finish()
+
+
+def broken_at_the_worst_time(name: str, bound: Bound, alpha: float, *, runs: int, draws: int, checks: int) -> int:
+    """Runs in which the certified curve was below the truth at any of ``checks`` numbers of draws."""
+    encoder, broken = encoder_named(name, draws, alpha), 0
+    for run in range(runs):
+        rng = np.random.default_rng([run, draws])
+        pilot, rows = shuffled(encoder, rng, PILOT), shuffled(encoder, rng, draws)
+        truth = encoder.truth(pilot.mean(axis=0))
+        estimator, reference = started(pilot, bound=bound, target=Target(0.0, 0.01), draws=draws, alpha=alpha)
+        for block in np.array_split(rows, checks):
+            estimator.update(block @ reference, block)
+            curve = estimator.finish()
+            if any(curve.angle(s * SIGMA) < true - 1e-9 for s, true in zip(SHIFTS, truth, strict=True)):
+                broken += 1
+                break
+    return broken
+
+
+@pytest.mark.parametrize("name", ["hidden-turn", "hidden-critical", "two-sides", "likelihood-ratio", "scattered"])
+@pytest.mark.parametrize("bound", ["angle-law", "gram"])
+def test_certificates_hold_when_one_stops_at_the_worst_time(name: str, bound: Bound) -> None:
+    runs = 200 if bound == "angle-law" else 25
+    broken = broken_at_the_worst_time(name, bound, 0.1, runs=runs, draws=240, checks=8)
+    assert stats.binomtest(broken, runs, 0.1, alternative="greater").pvalue > 1e-6
+
+
+def test_the_worst_time_catches_frequencies_that_stand_for_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tails, "mixture_upper", lambda total, draws, alpha, prior: total / draws)
+    broken = broken_at_the_worst_time("hidden-turn", "angle-law", 0.1, runs=100, draws=240, checks=8)
+    assert stats.binomtest(broken, 100, 0.1, alternative="greater").pvalue < 1e-6
