@@ -79,11 +79,14 @@ def explanation(certificate: FeatureCertificate) -> str:
         if certificate.bound == "cone"
         else "the smoothed feature and the certified one"
     )
-    return (
+    words = (
         f"With probability at least 1 - {certificate.alpha:g} a row holds: no change of the graph's [0, 1] pixels of "
         f"l2 norm up to the radius brings the cosine between {between} below the number shown; '-' means nothing is "
-        f"certified. The most that {certificate.draws} draws could certify: {best}."
+        "certified."
     )
+    if certificate.bound == "cone":
+        return words  # the floor is about another angle
+    return f"{words} The most that {certificate.draws} draws could certify: {best}."
 
 
 def summary(certificates: list[FeatureCertificate], *, failed: int, alpha: float) -> str:

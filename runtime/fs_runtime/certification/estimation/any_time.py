@@ -1,4 +1,4 @@
-"""Draws that stop as soon as a target is proved, or hopeless (docs/theory.md sections 2.3 and 11.4)."""
+"""Draws that stop as soon as a target is proved, or hopeless (docs/theory.md sections 2.3 and 11.5)."""
 
 import math
 from dataclasses import replace
