@@ -1,5 +1,6 @@
 """What an export would write and need, without writing anything."""
 
+import math
 import resource
 import time
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ class ExportPlan:
         memory: approximate peak resident memory in bytes.
         parity_seconds: approximate time of the parity gate, from draws measured here. Tracing is not estimated.
         noise_bytes: one noise batch, of which the runtime holds two.
+        images: how many images' draws a noise batch mixes.
     """
 
     spec: EncoderSpec
@@ -38,6 +40,7 @@ class ExportPlan:
     memory: int
     parity_seconds: float
     noise_bytes: int
+    images: int
 
 
 def plan_export(
@@ -45,10 +48,10 @@ def plan_export(
     *,
     sigma: float,
     noise_batch: int,
-    images: int,
     precision: Precision,
     output: str | Path,
     overwrite: bool,
+    images: int = 1,
 ) -> ExportPlan:
     """Load the encoder, run a few draws through it, and say what an export would write and need.
 
@@ -62,17 +65,27 @@ def plan_export(
     weights = sum(tensor.numel() * 4 for tensor in encoder.state_dict().values() if tensor.is_floating_point())
     seconds, activations = _measure_draw(encoder)
     noise = 4 * noise_batch * 3 * spec.height * spec.width
+    mixing = _mixing_bytes(spec, noise_batch, images)
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     files = {GRAPH: weights // 2 if precision == "fp16" else weights, MANIFEST: _MANIFEST_BYTES}
     files |= {path.name: path.stat().st_size for path in spec.config_files}
     return ExportPlan(
         spec=spec,
         files=files,
-        memory=int(base + (_COPIES[precision] - 1) * weights + noise_batch * activations + 2 * noise),
+        memory=int(base + (_COPIES[precision] - 1) * weights + noise_batch * activations + 2 * noise + mixing),
         # Each draw runs through the module and through the graph.
         parity_seconds=2 * seconds * max(PARITY_DRAWS, 3 * noise_batch),
         noise_bytes=noise,
+        images=images,
     )
+
+
+def _mixing_bytes(spec: EncoderSpec, noise_batch: int, images: int) -> int:
+    """What several images need beyond one: pixels and a reference for each, and in the graph pixels for each draw."""
+    if images == 1:
+        return 0
+    pixels = 4 * 3 * spec.height * spec.width
+    return images * (pixels + 4 * math.prod(spec.feature_shape)) + noise_batch * pixels
 
 
 def _measure_draw(encoder: EncoderAdapter) -> tuple[float, float]:

@@ -123,6 +123,7 @@ def _show(plan: "ExportPlan", output: Path, as_json: bool) -> None:
             "memory": plan.memory,
             "parity_seconds": plan.parity_seconds,
             "noise_bytes": plan.noise_bytes,
+            "images": plan.images,
         }
         click.echo(msgspec.json.encode(line))
         return
@@ -137,4 +138,5 @@ def _show(plan: "ExportPlan", output: Path, as_json: bool) -> None:
         f"export: about {megabytes(plan.memory)} of memory; tracing, "
         f"then about {plan.parity_seconds:.0f} s for the parity gate"
     )
-    click.echo(f"runtime: two noise batches of {megabytes(plan.noise_bytes)} each")
+    mixed = f", each for the draws of up to {plan.images} images" if plan.images > 1 else ""
+    click.echo(f"runtime: two noise batches of {megabytes(plan.noise_bytes)} each{mixed}")

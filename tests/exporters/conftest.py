@@ -25,12 +25,13 @@ def _tiny_family() -> Iterator[None]:
         yield
 
 
-def _export(folder: Path, tap: str) -> ExportResult:
+def _export(folder: Path, tap: str, *, noise_batch: int = 3, images: int = 1) -> ExportResult:
     with tiny_torch.registered():
         return export_bundle(
             tiny_torch.MODEL,
             sigma=0.25,
-            noise_batch=3,
+            noise_batch=noise_batch,
+            images=images,
             output=folder / "bundle",
             tap=tap,
             threads=1,  # type: ignore[arg-type]
@@ -45,3 +46,14 @@ def pooled_export(tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
 @pytest.fixture(scope="session")
 def tokens_export(tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
     return _export(tmp_path_factory.mktemp("tokens"), "tokens")
+
+
+@pytest.fixture(scope="session")
+def mixed_export(tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
+    """Five draws of two images."""
+    return _export(tmp_path_factory.mktemp("mixed"), "pooled", noise_batch=5, images=2)
+
+
+@pytest.fixture(scope="session")
+def mixed_tokens_export(tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
+    return _export(tmp_path_factory.mktemp("mixed_tokens"), "tokens", noise_batch=5, images=2)

@@ -1,5 +1,7 @@
 """The smoothed graph: one image, N draws of noise, and what a certificate needs of their features."""
 
+import math
+
 import torch
 from torch import nn
 
@@ -70,20 +72,34 @@ class MixedGraph(SmoothedGraph):
         Returns:
             cosine [N], feature_sum [K, D], raw_norm [N], and for pooled and cls taps features [N, D].
         """
-        flat = self._raw(pixel_values[image_index] + noise)
-        images = torch.arange(len(pixel_values), device=image_index.device)
-        # A product with zeros and ones: engines have no scatter-add.
-        belongs = (images.unsqueeze(1) == image_index.unsqueeze(0)).float()
-        own = reference[image_index]
+        flat = self._raw(pixel_values.index_select(0, image_index) + noise)
+        draws = image_index.unsqueeze(1)
         if self.gives_features:
             raw_norm = torch.linalg.vector_norm(flat, dim=1)
             features = flat / raw_norm.unsqueeze(1)
-            return (features * own).sum(1), belongs @ features, raw_norm, features
+            cosine = (features @ reference.T).gather(1, draws).squeeze(1)
+            return cosine, _sums(features, raw_norm, image_index, len(pixel_values)), raw_norm, features
         wide = flat.double()
-        raw_norm = torch.linalg.vector_norm(wide, dim=1)
-        cosine = (wide * own.double()).sum(1) / raw_norm
-        features = flat / raw_norm.float().unsqueeze(1)
-        return cosine.float(), belongs @ features, raw_norm.float()
+        norm = torch.linalg.vector_norm(wide, dim=1)
+        raw_norm = norm.float()
+        # Against every reference, then each draw takes its own: a copy of its reference for each draw is far larger.
+        cosine = (wide @ reference.double().T).gather(1, draws).squeeze(1) / norm
+        features = flat / raw_norm.unsqueeze(1)
+        return cosine.float(), _sums(features, raw_norm, image_index, len(pixel_values)), raw_norm
+
+
+def _sums(features: torch.Tensor, raw_norm: torch.Tensor, image_index: torch.Tensor, images: int) -> torch.Tensor:
+    """Sum [K, D] of the unit features [N, D] of each image's draws; NaN for an image one of whose draws has none.
+
+    A product with zeros and ones, as engines have no scatter-add. A draw without a unit feature (its raw one is zero,
+    infinite or no number) would spoil every image's sum there, for zero times NaN is NaN, so it is set apart.
+    """
+    slots = torch.arange(images, device=image_index.device)
+    belongs = (slots.unsqueeze(1) == image_index.unsqueeze(0)).float()
+    sound = ((raw_norm > 0.0) & (raw_norm < math.inf)).unsqueeze(1)
+    sums = belongs @ torch.where(sound, features, 0.0)
+    unsound = belongs @ (~sound).float()
+    return torch.where(unsound > 0.0, math.nan, sums)
 
 
 def smoothed_graph(encoder: EncoderAdapter, booster: Booster, *, images: int) -> SmoothedGraph:

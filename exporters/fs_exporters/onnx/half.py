@@ -109,16 +109,32 @@ def _normalised(graph: onnx.GraphProto) -> str:
 
 def _epilogue(graph: onnx.GraphProto) -> tuple[list[onnx.NodeProto], str]:
     """All nodes that come after the raw feature, and that feature's tensor."""
-    norms = [node for node in graph.node if "raw_norm" in node.output]
-    if len(norms) != 1:
-        raise RuntimeError("no node of the graph gives raw_norm")
-    raw = norms[0].input[0]
+    raw = _raw(graph)
     reached, nodes = {raw}, []
     for node in graph.node:  # ONNX keeps nodes in topological order
         if reached.intersection(node.input):
             reached.update(node.output)
             nodes.append(node)
     return nodes, raw
+
+
+def _raw(graph: onnx.GraphProto) -> str:
+    """The raw feature: what the norm is of, before the cast to fp64 that tokens have around it."""
+    made_by = {output: node for node in graph.node for output in node.output}
+    norm = made_by.get("raw_norm")
+    if norm is not None and norm.op_type == "Cast":
+        norm = made_by.get(norm.input[0])
+    if norm is None or norm.op_type != "ReduceL2":
+        raise RuntimeError("raw_norm is not the norm of anything in the graph")
+    widened = made_by.get(norm.input[0])
+    raw: str = widened.input[0] if widened is not None and _widens(widened) else norm.input[0]
+    return raw
+
+
+def _widens(node: onnx.NodeProto) -> bool:
+    return node.op_type == "Cast" and any(
+        attribute.name == "to" and attribute.i == TensorProto.DOUBLE for attribute in node.attribute
+    )
 
 
 def _rename(names: MutableSequence[str], to: dict[str, str]) -> None:

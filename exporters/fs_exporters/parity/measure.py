@@ -40,6 +40,8 @@ class _Pair:
 
     original: BlockResult
     graph: BlockResult
+    draws: npt.NDArray[np.int64]
+    """[K] draws of each image in the block."""
 
 
 def measure_parity(module: nn.Module, backend: Backend, manifest: Manifest, graph: Graph, *, threads: int) -> Parity:
@@ -54,9 +56,10 @@ def measure_parity(module: nn.Module, backend: Backend, manifest: Manifest, grap
     """
     allowed = THRESHOLDS[graph.precision]
     pixel_values = np.concatenate([_prepared_image(manifest, number) for number in range(manifest.images)])
-    image_index = np.arange(manifest.noise_batch, dtype=np.int64) % manifest.images
+    image_index = _image_index(manifest)
     shape = (manifest.noise_batch, 3, manifest.height, manifest.width)
     reference = np.zeros((manifest.images, manifest.dimension), np.float32)
+    draws_of_each = np.bincount(image_index, minlength=manifest.images)
     original = _torch_runner(module)
     with NoiseBlocks(sigma=manifest.sigma, shape=shape, threads=threads) as noise:
 
@@ -64,7 +67,7 @@ def measure_parity(module: nn.Module, backend: Backend, manifest: Manifest, grap
             blocks = (
                 Block(pixel_values, block, reference, image_index) for block in noise.blocks(_SEED, stream, draws)
             )
-            return [_Pair(original(block), backend.run(block)) for block in blocks]
+            return [_Pair(original(block), backend.run(block), draws_of_each) for block in blocks]
 
         sums = np.stack([pair.original.feature_sum for pair in run(Stream.PILOT, _PILOT)])
         means = sums.mean(axis=0, dtype=np.float64)
@@ -157,11 +160,17 @@ def _largest_differences(pairs: list[_Pair], allowed: Thresholds) -> dict[str, f
             original, graph = getattr(pair.original, name), getattr(pair.graph, name)
             if original is None:
                 continue
-            scale = {"raw_norm": original, "feature_sum": len(pair.original.cosine)}.get(name, 1.0)
+            scale = {"raw_norm": original, "feature_sum": pair.draws[:, None]}.get(name, 1.0)
             # maximum, unlike max(), keeps a NaN.
             difference = float(np.max(np.abs((original - graph) / scale)))
             largest[name] = float(np.maximum(largest.get(name, 0.0), difference))
     return largest
+
+
+def _image_index(manifest: Manifest) -> npt.NDArray[np.int64]:
+    """The image [N] of each draw: about as many of each, in no order that a graph could have by itself."""
+    in_turn = np.arange(manifest.noise_batch, dtype=np.int64) % manifest.images
+    return np.random.Generator(np.random.Philox(7)).permutation(in_turn)
 
 
 def _prepared_image(manifest: Manifest, number: int) -> npt.NDArray[np.float32]:

@@ -12,7 +12,7 @@ class Thresholds:
     Attributes:
         smallest_cosine: least cosine between the two features of any one draw.
         largest_difference: for each output, the largest |difference|; ``raw_norm`` relative to the norm,
-            ``feature_sum`` divided by the number of draws.
+            ``feature_sum`` divided by the number of its draws.
         angle_change: largest change of the certified angle at radius sigma / 2, in radians.
     """
 

@@ -109,19 +109,25 @@ def _decode(data: bytes, root: Path) -> Manifest:
 def _check_shapes(manifest: Manifest, root: Path) -> None:
     """Hold the manifest's shapes against one another and against what can be allocated."""
     path = root / MANIFEST
-    block = 4 * manifest.noise_batch * (3 * manifest.height * manifest.width + manifest.dimension)
+    if manifest.images > manifest.noise_batch:
+        raise BundleError(
+            f"{path} mixes {manifest.images} images in batches of {manifest.noise_batch} draws, fewer than one draw an "
+            "image: export the bundle again"
+        )
+    rows = manifest.noise_batch + (manifest.images if manifest.images > 1 else 0)
+    block = 4 * rows * (3 * manifest.height * manifest.width + manifest.dimension)
     if block > _LARGEST_BLOCK:
         raise BundleError(
             f"{path} asks for noise blocks of {block / 2**30:.1f} GiB, more than {_LARGEST_BLOCK / 2**30:.0f} GiB: "
-            "export with a smaller --noise-batch"
+            "export with a smaller --noise-batch or --images"
         )
     for graph in manifest.graphs:
         if graph.role != "smoothed":
             continue
         if graph.inputs != manifest.smoothed_inputs or graph.outputs != manifest.smoothed_outputs:
             raise BundleError(
-                f"{path}: the inputs and outputs stated for {graph.file!r} do not follow from noise_batch, height, "
-                "width and feature_shape: export the bundle again"
+                f"{path}: the inputs and outputs stated for {graph.file!r} do not follow from noise_batch, images, "
+                "height, width and feature_shape: export the bundle again"
             )
 
 

@@ -1,5 +1,7 @@
 """--dry-run: about right, and nothing written."""
 
+from unittest import mock
+
 import pytest
 from helpers import tiny_torch
 
@@ -27,7 +29,18 @@ def test_plan_halves_the_weights_when_fp16_is_asked(tmp_path):
     assert half == whole // 2
 
 
-@pytest.mark.parametrize("change", [{"sigma": 0.0}, {"noise_batch": 0}, {"precision": "fp8"}])
+def test_plan_needs_more_memory_when_images_are_mixed(tmp_path, monkeypatch):
+    usage = mock.Mock(ru_maxrss=1000)
+    monkeypatch.setattr("fs_exporters.plan.resource.getrusage", lambda _: usage)
+    pixels, feature = 4 * 3 * tiny_torch.SIDE**2, 4 * 6
+    one, three = (plan(tmp_path / "bundle", images=images) for images in (1, 3))
+    assert (one.images, three.images) == (1, 3)
+    assert three.memory - one.memory == 3 * pixels + 3 * (pixels + feature)
+
+
+@pytest.mark.parametrize(
+    "change", [{"sigma": 0.0}, {"noise_batch": 0}, {"precision": "fp8"}, {"images": 0}, {"images": 4}]
+)
 def test_plan_refuses_what_an_export_would_refuse(tmp_path, change):
     with pytest.raises(InputError):
         plan(tmp_path / "bundle", **change)

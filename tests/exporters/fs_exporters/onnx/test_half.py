@@ -90,6 +90,40 @@ def test_export_refuses_an_unknown_precision(tmp_path):
         export_bundle(tiny_torch.MODEL, sigma=0.1, noise_batch=2, output=tmp_path / "b", precision="fp8")
 
 
+@pytest.mark.parametrize("images", [1, 2])
+def test_export_keeps_token_norms_in_fp64_when_fp16_is_asked(tmp_path, images):
+    model = tiny_huggingface.save("vit", tmp_path / "vit")
+    result = export_bundle(
+        str(model),
+        output=tmp_path / "bundle",
+        precision="fp16",
+        tap="tokens",
+        images=images,
+        sigma=0.1,
+        noise_batch=4,
+        threads=1,
+    )
+    assert 0.999 <= result.manifest.parity[0].smallest_cosine < 1.0
+    graph, types = types_of(result.path / "model.onnx")
+    made_by = {name: node for node in graph.node for name in node.output}
+    norm = made_by[made_by["raw_norm"].input[0]]
+    assert (norm.op_type, types[norm.output[0]]) == ("ReduceL2", TensorProto.DOUBLE)
+    divide = made_by[made_by["cosine"].input[0]]
+    assert divide.op_type == "Div"
+    assert [types[name] for name in (*divide.input, *divide.output)] == [TensorProto.DOUBLE] * 3
+    wide = made_by[norm.input[0]]
+    assert (wide.op_type, types[wide.input[0]]) == ("Cast", TensorProto.FLOAT)
+    doubles = {name for name, kind in types.items() if kind == TensorProto.DOUBLE}
+    halves = {name for name, kind in types.items() if kind == TensorProto.FLOAT16}
+    assert len(halves) > 50
+    for node in graph.node:
+        assert not (doubles.intersection(node.output) and halves.intersection(node.input)), node.name
+    if images > 1:
+        kinds = {node.op_type for node in graph.node if "pixel_values" in node.input or "image_index" in node.input}
+        assert "Gather" in kinds
+        assert not kinds & {"Cast"}, "pixels and indices go in as they are"
+
+
 def test_to_fp16_refuses_when_the_graph_is_not_a_smoothed_one():
     value = onnx.helper.make_tensor_value_info
     graph = onnx.helper.make_graph(
@@ -99,4 +133,22 @@ def test_to_fp16_refuses_when_the_graph_is_not_a_smoothed_one():
         [value("raw_norm", TensorProto.FLOAT, (1,))],
     )
     with pytest.raises(RuntimeError, match="not Add"):
+        to_fp16(onnx.helper.make_model(graph))
+
+
+def test_to_fp16_refuses_when_raw_norm_is_no_norm():
+    value = onnx.helper.make_tensor_value_info
+    node = onnx.helper.make_node
+    graph = onnx.helper.make_graph(
+        [
+            node("Add", ["noise", "noise"], ["sum"]),
+            node("Sub", ["sum", "noise_2"], ["centred"]),
+            node("Div", ["centred", "noise_2"], ["normalised"]),
+            node("ReduceSum", ["normalised"], ["raw_norm"]),
+        ],
+        "other",
+        [value("noise", TensorProto.FLOAT, (1,)), value("noise_2", TensorProto.FLOAT, (1,))],
+        [value("raw_norm", TensorProto.FLOAT, (1,))],
+    )
+    with pytest.raises(RuntimeError, match="raw_norm is not the norm"):
         to_fp16(onnx.helper.make_model(graph))

@@ -59,6 +59,7 @@ def test_trace_mirrors_key_facts_when_exported(pooled_export: ExportResult) -> N
         "fs.tap": "pooled",
         "fs.sigma": "0.25",
         "fs.noise_batch": "3",
+        "fs.images": "1",
         "fs.feature_shape": "6",
         "fs.schema_version": "1",
     }

@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers import tiny_torch
 
-from fs_exporters.graph import SmoothedGraph
+from fs_exporters.graph import smoothed_graph
 from fs_exporters.parity import ParityError, check_parity, measure_parity
 from fs_exporters.parity.thresholds import THRESHOLDS
 from fs_exporters.pipeline import ExportResult
@@ -26,20 +26,29 @@ Spoil = Callable[[BlockResult], BlockResult]
 class _Spoiled:
     """A backend whose results are changed on the way out."""
 
-    def __init__(self, backend: Backend, spoil: Spoil) -> None:
+    def __init__(self, backend: Backend, spoil: Spoil, watch: Callable[[Block], object] = lambda _: None) -> None:
         self._backend = backend
         self._spoil = spoil
+        self._watch = watch
 
     def run(self, block: Block) -> BlockResult:
+        self._watch(block)
         return self._spoil(self._backend.run(block))
 
 
-def _measure(result: ExportResult, spoil: Spoil = lambda block: block) -> Parity:
+def _measure(
+    result: ExportResult,
+    spoil: Spoil = lambda block: block,
+    *,
+    watch: Callable[[Block], object] = lambda _: None,
+    around: Callable[[Backend], _Spoiled] | None = None,
+) -> Parity:
     bundle = read_bundle(result.path)
     graph = bundle.graph("smoothed")
-    module = SmoothedGraph(tiny_torch.tiny_adapter(bundle.manifest.tap), no_booster()).eval()
+    module = smoothed_graph(tiny_torch.tiny_adapter(bundle.manifest.tap), no_booster(), images=bundle.manifest.images)
+    around = around or (lambda backend: _Spoiled(backend, spoil, watch))
     with find_backend("onnxruntime")(bundle, graph, device="cpu", threads=1) as backend:
-        return measure_parity(module, _Spoiled(backend, spoil), bundle.manifest, graph, threads=1)  # type: ignore[arg-type]
+        return measure_parity(module, around(backend), bundle.manifest, graph, threads=1)  # type: ignore[arg-type]
 
 
 def test_measure_parity_passes_when_the_graph_is_true(pooled_export: ExportResult, tokens_export: ExportResult) -> None:
@@ -63,7 +72,7 @@ def _rotated(block: BlockResult, angle: float) -> BlockResult:
     turn = np.eye(6)
     turn[:2, :2] = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
     features = (block.features.astype(np.float64) @ turn.T).astype(np.float32)
-    return replace(block, features=features, feature_sum=features.sum(axis=0))
+    return replace(block, features=features, feature_sum=features.sum(axis=0)[None])
 
 
 def _with(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Spoil:  # type: ignore[type-arg]
@@ -112,7 +121,73 @@ def test_check_parity_fails_when_a_token_graph_gives_nan(tokens_export: ExportRe
 
 def test_check_parity_fails_when_tokens_turn(tokens_export: ExportResult) -> None:
     with pytest.raises(ParityError, match="has cosine"):
-        check_parity(_measure(tokens_export, _with("feature_sum", lambda array: array[::-1])))
+        check_parity(_measure(tokens_export, _with("feature_sum", lambda array: array[:, ::-1])))
+
+
+# ---- several images in a batch
+
+
+def test_measure_parity_passes_when_the_graph_mixes_images(mixed_export: ExportResult) -> None:
+    blocks: list[Block] = []
+    parity = _measure(mixed_export, watch=blocks.append)
+    check_parity(parity)
+    assert parity.smallest_cosine > 0.999999
+    assert max(parity.largest_difference.values()) < 1e-5
+    assert parity.angle_original < math.pi, "a vacuous certificate would hide every change"
+    for block in blocks:
+        index = block.image_index.tolist()
+        assert sorted(set(index)) == [0, 1]
+        assert index not in (sorted(index), [draw % 2 for draw in range(5)]), "a graph could have this order by itself"
+        assert not np.allclose(block.pixel_values[0], block.pixel_values[1], atol=0.1)
+    assert not np.allclose(*blocks[-1].reference, atol=1e-3)
+
+
+class _Deaf(_Spoiled):
+    """A backend whose graph does not hear one of its inputs."""
+
+    def __init__(self, backend: Backend, deafen: Callable[[Block], Block]) -> None:
+        super().__init__(backend, lambda result: result)
+        self._deafen = deafen
+
+    def run(self, block: Block) -> BlockResult:
+        return super().run(self._deafen(block))
+
+
+@pytest.mark.parametrize(
+    "deafen",
+    [
+        pytest.param(lambda b: replace(b, image_index=np.zeros_like(b.image_index)), id="one-image"),
+        pytest.param(lambda b: replace(b, image_index=np.sort(b.image_index)), id="sorted"),
+        pytest.param(lambda b: replace(b, image_index=1 - b.image_index), id="the-other-image"),
+        pytest.param(lambda b: replace(b, image_index=np.arange(5) % 2), id="in-turn"),
+        pytest.param(lambda b: replace(b, pixel_values=b.pixel_values[::-1].copy()), id="pixels-swapped"),
+        pytest.param(lambda b: replace(b, reference=b.reference[::-1].copy()), id="references-swapped"),
+    ],
+)
+def test_check_parity_fails_when_the_graph_takes_another_image(
+    mixed_export: ExportResult, deafen: Callable[[Block], Block]
+) -> None:
+    with pytest.raises(ParityError):
+        check_parity(_measure(mixed_export, around=lambda backend: _Deaf(backend, deafen)))
+
+
+def test_measure_parity_divides_a_sum_by_its_own_images_draws_when_images_are_mixed(
+    mixed_export: ExportResult,
+) -> None:
+    def wrong(block: BlockResult) -> BlockResult:
+        sums = block.feature_sum.copy()
+        sums[0] += np.float32(0.01)
+        return replace(block, feature_sum=sums)
+
+    first = np.bincount(_blocks(mixed_export)[0].image_index)[0]
+    difference = _measure(mixed_export, wrong).largest_difference["feature_sum"]
+    assert difference == pytest.approx(0.01 / first, rel=1e-3)
+
+
+def _blocks(result: ExportResult) -> list[Block]:
+    blocks: list[Block] = []
+    _measure(result, watch=blocks.append)
+    return blocks
 
 
 LAST = 11 + 11 + 22

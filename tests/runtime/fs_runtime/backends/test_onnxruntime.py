@@ -44,12 +44,30 @@ def test_run_equals_numpy_when_the_graph_is_the_linear_encoder(tmp_path: Path, t
         assert backend.info.device == "cpu"
     np.testing.assert_allclose(result.cosine, features @ block.reference[0], atol=2e-6)
     np.testing.assert_allclose(result.feature_sum, features.sum(axis=0)[None], atol=1e-5)
+    assert result.feature_sum.shape == (1, 6)
     np.testing.assert_allclose(result.raw_norm, np.linalg.norm(raw, axis=1), rtol=2e-6)
     if tap == "tokens":
         assert result.features is None
     else:
         np.testing.assert_allclose(result.features, features, atol=2e-6)
         assert result.features.dtype == np.float32
+
+
+@pytest.mark.parametrize("tap", ["pooled", "tokens"])
+def test_run_equals_numpy_when_the_graph_mixes_images(tmp_path: Path, tap: tiny.Tap) -> None:
+    encoder, index = tiny.linear(), np.array([2, 0, 2, 1], np.int64)
+    blocks = [_block(seed) for seed in (3, 4, 5)]
+    pixels, references = (
+        np.concatenate([getattr(each, name) for each in blocks]) for name in ("pixel_values", "reference")
+    )
+    with _open(tiny.write_bundle(tmp_path, encoder, tap=tap, images=3)) as backend:
+        result = backend.run(Block(pixels, blocks[0].noise, references, index))
+    features = encoder.features(pixels[index], blocks[0].noise)
+    np.testing.assert_allclose(result.cosine, (features * references[index]).sum(axis=1), atol=2e-6)
+    expected = [features[index == image].sum(axis=0) for image in range(3)]
+    np.testing.assert_allclose(result.feature_sum, expected, atol=1e-5)
+    assert result.feature_sum.shape == (3, 6)
+    assert (result.features is None) == (tap == "tokens")
 
 
 def test_run_changes_one_row_when_one_draw_changes(tmp_path: Path) -> None:

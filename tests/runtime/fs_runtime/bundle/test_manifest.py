@@ -62,3 +62,16 @@ def test_smoothed_outputs_hold_features_when_the_tap_is_not_tokens(
     assert manifest.has_features is gives_features
     assert manifest.dimension == 6
     assert [tensor.shape for tensor in manifest.smoothed_inputs] == [(1, 3, 8, 8), (4, 3, 8, 8), (6,)]
+    assert [tensor.shape for tensor in manifest.smoothed_outputs] == [(4,), (6,), (4,), (4, 6)][: 3 + gives_features]
+    assert manifest.images == 1
+
+
+def test_smoothed_inputs_name_each_draws_image_when_images_are_mixed(tmp_path: Path) -> None:
+    manifest = read_bundle(tiny.write_bundle(tmp_path, images=3)).manifest
+    assert [(tensor.name, tensor.dtype, tensor.shape) for tensor in manifest.smoothed_inputs] == [
+        ("pixel_values", "float32", (3, 3, 8, 8)),
+        ("noise", "float32", (4, 3, 8, 8)),
+        ("reference", "float32", (3, 6)),
+        ("image_index", "int64", (4,)),
+    ]
+    assert [tensor.shape for tensor in manifest.smoothed_outputs] == [(4,), (3, 6), (4,), (4, 6)]

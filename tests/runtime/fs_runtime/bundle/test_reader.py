@@ -199,6 +199,9 @@ _GRAPH = ("graphs", 0)
         _case("noise_batch", value=True),
         _case("sigma", value=0),
         _case("sigma", value=-0.25),
+        _case("images", value=0),
+        _case("images", value=65),
+        _case("images", value=1.5),
         _case("sigma", value=2.5),
         _case("sigma", value="0.25"),
         _case("mean", value=[0.5, 0.5]),
@@ -240,6 +243,7 @@ def test_read_bundle_refuses_when_a_field_is_missing(tmp_path: Path, field: str)
     "edit",
     [
         pytest.param(lambda m: m.update(noise_batch=5), id="noise-batch"),
+        pytest.param(lambda m: m.update(images=2), id="images"),
         pytest.param(lambda m: m.update(height=9), id="height"),
         pytest.param(lambda m: m.update(width=7), id="width"),
         pytest.param(lambda m: m.update(feature_shape=[7]), id="feature-shape"),
@@ -265,12 +269,31 @@ def test_read_bundle_refuses_when_inputs_and_outputs_do_not_follow(tmp_path: Pat
         {"height": 4096, "width": 4096, "noise_batch": 4096},
         {"noise_batch": 4096, "feature_shape": [2**22]},
         {"feature_shape": [2**22, 2**22, 2**22]},
+        {"height": 2048, "width": 2048, "noise_batch": 64, "images": 64},
     ],
 )
 def test_read_bundle_refuses_when_a_block_cannot_be_allocated(tmp_path: Path, absurd: dict[str, Any]) -> None:
     root = _bundle(tmp_path)
     tiny.edit_manifest(root, lambda manifest: manifest.update(absurd))
     assert "--noise-batch" in _refusal(root, MANIFEST)
+
+
+def test_read_bundle_counts_the_pixels_of_every_image_when_it_bounds_a_block(tmp_path: Path) -> None:
+    # Without the images' own pixels the block is below 4 GiB.
+    root = _bundle(tmp_path)
+    tiny.edit_manifest(root, lambda manifest: manifest.update(height=2048, width=2048, noise_batch=64))
+    assert "do not follow from" in _refusal(root, MANIFEST)
+
+
+@pytest.mark.parametrize("images", [5, 64])
+def test_read_bundle_refuses_when_there_are_more_images_than_draws(tmp_path: Path, images: int) -> None:
+    root = _bundle(tmp_path)
+    tiny.edit_manifest(root, lambda manifest: manifest.update(images=images))
+    assert f"mixes {images} images in batches of 4 draws" in _refusal(root, MANIFEST)
+
+
+def test_read_bundle_reads_a_bundle_that_mixes_as_many_images_as_draws(tmp_path: Path) -> None:
+    assert read_bundle(tiny.write_bundle(tmp_path, images=4)).manifest.images == 4
 
 
 _UNSAFE = [
