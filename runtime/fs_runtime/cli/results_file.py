@@ -1,5 +1,6 @@
 """A file of JSON lines that grows as results come, and that an interrupted run is resumed from."""
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +9,10 @@ from typing import IO
 
 import msgspec
 
-from fs_runtime.certificates.feature import FeatureCertificate
 from fs_runtime.certificates.settings import CertifySettings
 from fs_runtime.errors import InputError
 from fs_runtime.files import write_together
+from fs_runtime.report.results import read_results
 
 ERROR_SCHEMA = "fs-runtime/error/1"
 
@@ -41,12 +42,11 @@ def done_before(path: Path, settings: CertifySettings, graph_sha256: str) -> fro
         name = f"{path}, line {number}"
         try:
             schema = msgspec.json.decode(line, type=_Line).schema
-            text = line.decode()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InputError(f"{name} is no JSON line of certify ({error}): write to another -o") from error
         if schema == ERROR_SCHEMA:
             continue
-        certificate = FeatureCertificate.parse(text, name, path.parent)
+        [certificate] = read_results(io.BytesIO(line + b"\n"), name).certificates
         settings.refuse_other(certificate, graph_sha256, name)
         hashes.add(certificate.image.sha256)
         kept.append(line + b"\n")

@@ -69,13 +69,14 @@ class CertifyJob(Job):
             gives_features: whether the graph gives unit features.
             reference: [D] where it is known beforehand; None: the pilot's mean feature.
             estimator: made from the pilot, takes the certifying draws.
-            sequential: whether the estimator may stop before all draws are made.
+            sequential: whether to stop when the estimator has decided; a replay makes all draws.
             progress: called after every block.
         """
         first = Phase(Stream.PILOT, pilot)
         summing = (first,) if reference is None and not gives_features else ()
         super().__init__(prepared, seed, (*summing, first, Phase(Stream.CERTIFY, draws)), progress)
         self.greedy = not sequential
+        self._sequential = sequential
         self.pilot: Pilot | None = None
         self.estimator: Estimator | None = None
         self._make_estimator = estimator
@@ -112,7 +113,7 @@ class CertifyJob(Job):
         # (docs/theory.md section 8.4).
         cosines = self._cosines(measured) if features is None else features @ self.reference
         self.estimator.update(cosines, features)
-        if self.estimator.decided is not None:
+        if self._sequential and self.estimator.decided is not None:
             self.stop()
 
     def _finished_pilot(self) -> Pilot:

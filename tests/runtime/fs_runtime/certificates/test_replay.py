@@ -87,6 +87,23 @@ def test_replay_refuses_when_the_image_is_another(encoder: fs_runtime.SmoothedEn
         encoder.replay(encoder.certify(IMAGE, draws=300, alpha=0.05), tiny.image_array(seed=3))
 
 
+def test_replay_makes_all_draws_when_the_target_would_be_proved_earlier(encoder: fs_runtime.SmoothedEncoder) -> None:
+    until = Target(0.05, 0.6)
+    certificate = encoder.certify(IMAGE, draws=1500, alpha=0.05, until=until)
+    # A backend that rounds otherwise may have decided later.
+    later = edited(
+        certificate, lambda content: content.update(draws=certificate.draws + 40, certified=[]) or _more(content)
+    )
+    again = encoder.replay(later, IMAGE)
+    assert again.certificate.draws == certificate.draws + 40
+
+
+def _more(content: dict[str, Any]) -> None:
+    content["draws"] += 40
+    content["evidence"]["tails"]["draws"] += 40
+    content["certified"] = []
+
+
 def test_replay_allows_rounding_when_the_backend_is_another(encoder: fs_runtime.SmoothedEncoder) -> None:
     def elsewhere(content: dict[str, Any]) -> None:
         content["backend"]["device"] = "cuda:0"

@@ -382,6 +382,19 @@ def test_certify_goes_on_when_a_run_was_torn(folder: Path, photos: Path, tmp_pat
     assert results.read_bytes().splitlines(keepends=True) == lines
 
 
+def test_certify_goes_on_when_references_are_too_long_for_the_lines(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fs_runtime.certificates.feature.LARGEST_EMBEDDED", 5)
+    results = tmp_path / "results.jsonl"
+    arguments = ("certify", folder / "tokens", folder / "good.png", *QUICK, "-o", results)
+    assert invoke(cli, *arguments).code == 0
+    before = results.read_bytes()
+    assert json.loads(before)["reference"] is None
+    assert invoke(cli, *arguments, "--resume").code == 0
+    assert results.read_bytes() == before
+
+
 def test_certify_never_retries_an_abstention_when_it_goes_on(folder: Path, tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
     arguments = ("certify", folder / "scattering", folder / "good.png", *QUICK, "-o", results)
