@@ -219,11 +219,19 @@ def _check_labels(labels: Sequence[str], count: int, name: str) -> None:
     if len(labels) != count:
         raise InputError(f"{name}: {len(labels)} labels for {count} prototypes: give each one, in their order")
     for number, label in enumerate(labels, start=1):
-        if not label.strip() or len(label) > _LONGEST_LABEL or "\n" in label or "\r" in label:
+        if not _is_name(label):
             raise InputError(
-                f"{name}: label {number} is empty, has several lines or more than {_LONGEST_LABEL} characters: "
-                "give it a short name"
+                f"{name}: label {number} is empty, has several lines, more than {_LONGEST_LABEL} characters or some "
+                "that are no Unicode: give it a short name"
             )
+
+
+def _is_name(label: str) -> bool:
+    try:
+        label.encode()
+    except UnicodeEncodeError:
+        return False
+    return bool(label.strip()) and len(label) <= _LONGEST_LABEL and "\n" not in label and "\r" not in label
 
 
 def _stored(name: str, vectors: npt.ArrayLike, labels: Sequence[str]) -> Float32:

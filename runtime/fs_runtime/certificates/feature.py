@@ -60,6 +60,10 @@ class ImageFacts:
         """What the grid takes from a radius at the graph's input (docs/theory.md section 8)."""
         return self.grid_distance + 0.5 * GRID_STEP * math.sqrt(self.values)
 
+    def original_radius(self, radius: float) -> float:
+        """The l2 radius over the original image's [0, 1] pixels that ``radius`` at the graph covers (section 7)."""
+        return max(0.0, (radius - 2.0 * self.resampling_error) / self.operator_norm)
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -185,7 +189,7 @@ class FeatureCertificate:
 
     def original_radius(self, radius: float) -> float:
         """The l2 radius over the original image's [0, 1] pixels that ``radius`` at the graph covers (section 7)."""
-        return max(0.0, (radius - 2.0 * self.image.resampling_error) / self.image.operator_norm)
+        return self.image.original_radius(radius)
 
     def baseline(self) -> "FeatureCertificate":
         """What the paper's bound, ``fcsb``, certifies from the same draws; a statement of its own at level alpha."""
@@ -199,7 +203,7 @@ class FeatureCertificate:
 
         References of more than 4096 dimensions are left out: use :meth:`save`.
         """
-        return self._json(None)
+        return self.json_beside(None)
 
     def save(self, path: str | Path) -> None:
         """Write the JSON to ``path``, and a large reference to ``path``.safetensors beside it.
@@ -212,8 +216,7 @@ class FeatureCertificate:
             write_together({path: f"{self.to_json()}\n".encode()})
             return
         beside = path.with_name(path.name + ".safetensors")
-        features = safetensors.numpy.save({"reference": self.reference})
-        write_together({beside: features, path: f"{self._json(beside.name)}\n".encode()})
+        write_together({beside: self.reference_file(), path: f"{self.json_beside(beside.name)}\n".encode()})
 
     @classmethod
     def from_json(cls, text: str) -> "FeatureCertificate":
@@ -259,7 +262,12 @@ class FeatureCertificate:
         angles = ((radius, self.angle(radius)) for radius in radii)
         return tuple(_Point(radius, angle, math.cos(angle)) for radius, angle in angles)
 
-    def _json(self, beside: str | None) -> str:
+    def reference_file(self) -> bytes:
+        """What a .safetensors file with a large reference holds."""
+        return safetensors.numpy.save({"reference": self.reference})
+
+    def json_beside(self, reference_file: str | None) -> str:
+        """The JSON; it names ``reference_file``, in the same folder, as where a large reference is."""
         embedded = self.reference.tolist() if len(self.reference) <= LARGEST_EMBEDDED else None
         wire = _Wire(
             schema=SCHEMA,
@@ -273,8 +281,8 @@ class FeatureCertificate:
             certified=self._points(),
             score=self.score,
             reference_kind=self.reference_kind,
-            reference_sha256=_reference_sha256(self.reference),
-            reference_file=beside,
+            reference_sha256=reference_sha256(self.reference),
+            reference_file=reference_file,
             image=self.image,
             graph_sha256=self.provenance.graph_sha256,
             backend=self.provenance.backend,
@@ -329,7 +337,7 @@ def _decode(text: str, name: str, folder: Path | None) -> FeatureCertificate:
             f"{name} is not a certificate of schema {SCHEMA} ({error}): certify the image again"
         ) from error
     reference = _reference(wire, name, folder)
-    if _reference_sha256(reference) != wire.reference_sha256:
+    if reference_sha256(reference) != wire.reference_sha256:
         raise InputError(f"{name}: the reference feature does not have the stated hash: certify the image again")
     certificate = FeatureCertificate(
         curve=CertifiedCurve(
@@ -378,5 +386,6 @@ def _reference(wire: _Wire, name: str, folder: Path | None) -> npt.NDArray[np.fl
         raise InputError(f"{path}, the reference feature of {name}, cannot be read ({error})") from error
 
 
-def _reference_sha256(reference: npt.NDArray[np.float64]) -> str:
+def reference_sha256(reference: npt.NDArray[np.float64]) -> str:
+    """Hash of a reference's float64 numbers, little-endian."""
     return hashlib.sha256(reference.astype("<f8").tobytes()).hexdigest()

@@ -9,7 +9,7 @@ from fs_runtime.errors import InputError
 from fs_runtime.noise import LARGEST_SIGMA
 
 if TYPE_CHECKING:
-    from fs_runtime.certificates.feature import FeatureCertificate
+    from fs_runtime.certificates.feature import FeatureCertificate, ImageFacts
 
 # Features are unit vectors up to float32 rounding, and so are the numbers made of them.
 _SLACK = 1e-3
@@ -23,7 +23,7 @@ def check_numbers(certificate: "FeatureCertificate", name: str) -> None:
     Raises:
         InputError: naming ``name``.
     """
-    score, image = certificate.score, certificate.image
+    score = certificate.score
     sound = (
         0.0 < certificate.sigma <= LARGEST_SIGMA
         and 0.0 < certificate.alpha < 1.0
@@ -31,16 +31,23 @@ def check_numbers(certificate: "FeatureCertificate", name: str) -> None:
         and certificate.pilot >= 1
         and 0.0 <= score.lower <= score.upper <= 1.0
         and score.lower - _SLACK <= score.estimate <= score.upper + _SLACK
-        and image.height >= 1
+        and sound_image(certificate.image)
+    )
+    sound = sound and _sound_sampling(certificate) and _sound_evidence(certificate)
+    if not sound:
+        raise InputError(f"{name}: its numbers contradict each other, so it is no certificate: certify the image again")
+
+
+def sound_image(image: "ImageFacts") -> bool:
+    """Whether there can be such an image."""
+    return (
+        image.height >= 1
         and image.width >= 1
         and image.values >= 3
         and 0.0 < image.operator_norm < math.inf
         and 0.0 <= image.resampling_error < math.inf
         and 0.0 <= image.grid_distance < math.inf
     )
-    sound = sound and _sound_sampling(certificate) and _sound_evidence(certificate)
-    if not sound:
-        raise InputError(f"{name}: its numbers contradict each other, so it is no certificate: certify the image again")
 
 
 def _sound_sampling(certificate: "FeatureCertificate") -> bool:
@@ -60,7 +67,7 @@ def _sound_evidence(certificate: "FeatureCertificate") -> bool:
         tails = evidence.tails
         return (
             evidence.alpha == alpha
-            and _sound_tails(tails, draws, 0.5 * alpha)
+            and sound_tails(tails, draws, 0.5 * alpha)
             and 0 <= evidence.cut < len(tails.thresholds)
             and tails.thresholds[evidence.cut] <= 0.5 * math.pi
             and 0.0 <= evidence.largest_eigenvalue <= 1.0 + _SLACK
@@ -68,7 +75,7 @@ def _sound_evidence(certificate: "FeatureCertificate") -> bool:
             and (evidence.any_time is None or _sound_moments(evidence.any_time))
         )
     if isinstance(evidence, AngleLaw):
-        return _sound_tails(evidence.tails, draws, alpha)
+        return sound_tails(evidence.tails, draws, alpha)
     score = certificate.score
     if isinstance(evidence, Cone):
         return evidence.alpha == alpha and evidence.mean <= 2.0 * score.estimate - 1.0 + _SLACK
@@ -82,14 +89,16 @@ def _sound_evidence(certificate: "FeatureCertificate") -> bool:
 
 def _sound_moments(any_time: AnyTimeMoments) -> bool:
     rates = any_time.rates
-    return _sound_prior(any_time.prior) and 1 <= len(rates) <= 64 and all(0.0 < rate < math.inf for rate in rates)
+    return sound_prior(any_time.prior) and 1 <= len(rates) <= 64 and all(0.0 < rate < math.inf for rate in rates)
 
 
-def _sound_prior(prior: BetaPrior) -> bool:
+def sound_prior(prior: BetaPrior) -> bool:
+    """Whether a Beta law can have these parameters."""
     return 0.0 < prior.a < math.inf and 0.0 < prior.b < math.inf
 
 
-def _sound_tails(tails: TailBounds, draws: int, alpha: float) -> bool:
+def sound_tails(tails: TailBounds, draws: int, alpha: float) -> bool:
+    """Whether ``draws`` draws can have such tails at level ``alpha``."""
     edges = (0.0, *tails.thresholds, math.pi)
     return (
         len(tails.thresholds) == len(tails.counts) > 0
@@ -97,5 +106,5 @@ def _sound_tails(tails: TailBounds, draws: int, alpha: float) -> bool:
         and all(0 <= count <= draws for count in tails.counts)
         and tails.draws == draws
         and tails.alpha == alpha
-        and (tails.priors is None or (len(tails.priors) == len(tails.counts) and all(map(_sound_prior, tails.priors))))
+        and (tails.priors is None or (len(tails.priors) == len(tails.counts) and all(map(sound_prior, tails.priors))))
     )

@@ -1,0 +1,347 @@
+"""The certificate of one image's label: within which radius it stays, by which theorem, and all that a replay needs."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from fs_runtime.bundle.prototypes import Prototypes
+from fs_runtime.certificates.feature import LARGEST_EMBEDDED, FeatureCertificate, ImageFacts
+from fs_runtime.certificates.prediction_checks import check_prediction
+from fs_runtime.certificates.prediction_parts import Binding, Claim, NamedLabel, PrototypeFacts
+from fs_runtime.certificates.prediction_wire import SCHEMA, Wire, WireClaim, decoded
+from fs_runtime.certification.prediction import Kind, LabelClaim, LabelCone, MarginLaw, Rivals, VoteLaw, best_labels
+from fs_runtime.errors import InputError
+from fs_runtime.files import write_together
+
+# Margins of prototypes that nearly coincide keep few digits from one machine to another.
+_SAME_MARGIN = 1e-7
+
+
+@dataclass(frozen=True)
+class PredictionCertificate:
+    """Within which l2 radius no attack changes the label of one image, or the set of its k best labels.
+
+    Guarantee: with probability at least 1 - alpha over the noise, all claims hold together. A claim of kind ``cone`` or
+    ``margin``: for every perturbation of the graph's [0, 1] pixels with ||delta||_2 <= ``radius_of(kind)`` the k best
+    prototypes for the smoothed feature at x + delta are ``labels``. A claim of kind ``vote``: so they are for more than
+    half of the noisy copies of x + delta, which is **another function** (docs/theory.md sections 5, 8). What a user
+    who draws again receives is :meth:`received_radius`.
+
+    Attributes:
+        labels: the k best at the reference, best first.
+        runner_up: the rival whose boundary the reference is nearest to.
+        margin: <v, t_a - t_b> / ||t_a - t_b|| of the reference v there, rounded down; the sine of its angle to it.
+        twins: labels outside ``labels`` with the prototype of one inside, which may stand for it.
+        alpha: probability that any claim fails.
+        claims: one a kind.
+        prototypes: what the labels stand for.
+        binding: image, graph, noise and draws.
+        feature: the feature certificate that the cone follows from; None where there is no cone.
+    """
+
+    labels: tuple[NamedLabel, ...]
+    runner_up: NamedLabel
+    margin: float
+    twins: tuple[NamedLabel, ...]
+    alpha: float
+    claims: tuple[Claim, ...]
+    prototypes: PrototypeFacts
+    binding: Binding
+    feature: FeatureCertificate | None
+
+    @classmethod
+    def made(
+        cls,
+        prototypes: Prototypes,
+        reference: npt.NDArray[np.float64],
+        claims: tuple[LabelClaim, ...],
+        *,
+        alpha: float,
+        binding: Binding,
+        feature: FeatureCertificate | None = None,
+        top_k: int = 1,
+    ) -> "PredictionCertificate":
+        """Put claims together.
+
+        Args:
+            prototypes: what the labels stand for.
+            reference: [D] the unit feature whose labels are certified.
+            claims: of the draws; of ``margin`` about the labels at ``reference``.
+            alpha: probability that any claim fails, the cone's included.
+            binding: what the draws were made of.
+            feature: a feature certificate of ``reference``; where it is given, the cone is among the claims.
+            top_k: k.
+
+        Raises:
+            InputError: the feature certificate's angle is not to the reference.
+            CertificationError: the dimensions differ.
+        """
+        if feature is not None and feature.bound == "cone":
+            raise InputError(
+                'bound "cone" certifies no angle to the reference, so no label follows: use "gram" or "angle-law"'
+            )
+        members = best_labels(reference, prototypes.vectors, top_k)
+        rivals = Rivals(prototypes.vectors, members)
+        nearest = rivals.nearest(reference)
+
+        def named(indices: tuple[int, ...]) -> tuple[NamedLabel, ...]:
+            return tuple(NamedLabel(index, prototypes.labels[index]) for index in indices)
+
+        made = tuple(
+            Claim(each.kind, _level(each.evidence), named(each.members), named(each.twins), each.evidence)
+            for each in claims
+        )
+        if feature is not None:
+            cone = Claim("cone", feature.alpha, named(members), named(rivals.twins), LabelCone(nearest.margin))
+            made = (cone, *made)
+        certificate = cls(
+            labels=named(members),
+            runner_up=named((nearest.rival,))[0],
+            margin=nearest.margin,
+            twins=named(rivals.twins),
+            alpha=alpha,
+            claims=made,
+            prototypes=PrototypeFacts(prototypes.name, prototypes.sha256, len(prototypes)),
+            binding=binding,
+            feature=feature,
+        )
+        check_prediction(certificate, "the prediction")
+        return certificate
+
+    @property
+    def image(self) -> ImageFacts:
+        """The image and its preprocessing."""
+        return self.binding.image
+
+    @property
+    def label(self) -> str:
+        """Name of the best label at the reference."""
+        return self.labels[0].name
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Which theorems were used."""
+        return tuple(claim.kind for claim in self.claims)
+
+    @property
+    def kind(self) -> Kind | None:
+        """The kind with the largest radius about ``labels``; None where nothing is certified about them."""
+        own = {label.index for label in self.labels}
+        about = [claim.kind for claim in self.claims if {label.index for label in claim.labels} == own]
+        best = max(about, key=self.radius_of, default=None)
+        return best if best is not None and self.radius_of(best) > 0.0 else None
+
+    @property
+    def radius(self) -> float:
+        """The largest l2 radius (graph's pixels) certified about ``labels`` by any kind; 0.0 where there is none.
+
+        A vote for other labels is not counted; see :meth:`radius_of`.
+        """
+        return 0.0 if self.kind is None else self.radius_of(self.kind)
+
+    @property
+    def abstained(self) -> bool:
+        """Whether no kind certifies a positive radius for ``labels``."""
+        return self.kind is None
+
+    def claim(self, kind: Kind) -> Claim:
+        """What one theorem says.
+
+        Raises:
+            InputError: that kind is not among the claims.
+        """
+        for claim in self.claims:
+            if claim.kind == kind:
+                return claim
+        raise InputError(
+            f"the certificate says nothing of kind {kind!r}, only of {', '.join(self.kinds)}: ask for these"
+        )
+
+    def radius_of(self, kind: Kind) -> float:
+        """The l2 radius over the graph's [0, 1] pixels that one kind certifies; 0.0 where it certifies none.
+
+        Raises:
+            InputError: that kind is not among the claims.
+        """
+        evidence = self.claim(kind).evidence
+        if isinstance(evidence, LabelCone):
+            assert self.feature is not None  # a cone has one
+            return evidence.radius(self.feature)
+        # The draws were about the image on the grid; moving an attacked image there costs too.
+        return max(0.0, self.binding.sigma * evidence.shift() - self.image.grid_cost)
+
+    def received_radius(self, extra_angle: float) -> float:
+        """The l2 radius within which a user who draws again at the attacked image still receives ``labels``.
+
+        It follows from the cone, with probability at least 1 - 2 alpha of the cone, for all answers whose own
+        certificate says at most ``extra_angle`` radians at radius 0 (docs/theory.md section 6).
+
+        Raises:
+            InputError: there is no cone among the claims.
+        """
+        evidence = self.claim("cone").evidence
+        assert isinstance(evidence, LabelCone)
+        assert self.feature is not None
+        return evidence.radius(self.feature, extra_angle)
+
+    def original_radius(self) -> float:
+        """The l2 radius over the original image's [0, 1] pixels that ``radius`` covers (docs/theory.md section 7)."""
+        return self.image.original_radius(self.radius)
+
+    def check_prototypes(self, prototypes: Prototypes) -> None:
+        """Hold what is said of the reference against the prototypes; of its labels where the reference is known.
+
+        Raises:
+            InputError: other prototypes, or the certificate contradicts them.
+        """
+        known = self.prototypes
+        if (known.sha256, known.count) != (prototypes.sha256, len(prototypes)):
+            raise InputError(
+                f"the certificate is about prototypes {known.name!r} of SHA-256 {known.sha256}, not about "
+                f"{prototypes.name!r} of {prototypes.sha256}: name those"
+            )
+        listed = {*self.labels, self.runner_up, *self.twins}
+        for claim in self.claims:
+            listed |= {*claim.labels, *claim.twins}
+        sound = all(prototypes.labels[label.index] == label.name for label in listed)
+        if sound and self.feature is not None:
+            reference = self.feature.reference
+            found = best_labels(reference, prototypes.vectors, len(self.labels))
+            # A near tie may fall otherwise on another machine; then neither order has a margin worth stating.
+            rivals = Rivals(prototypes.vectors, tuple(label.index for label in self.labels))
+            sound = (set(found) == set(rivals.members) or self.margin <= _SAME_MARGIN) and (
+                abs(rivals.nearest(reference).margin - self.margin) <= _SAME_MARGIN
+                and rivals.twins == tuple(label.index for label in self.twins)
+            )
+        if not sound:
+            raise InputError("the certificate's labels do not follow from its prototypes: classify the image again")
+
+    def to_json(self) -> str:
+        """One line of JSON. A reference of more than 4096 dimensions is left out: use :meth:`save`."""
+        return self._json(None)
+
+    def save(self, path: str | Path) -> None:
+        """Write the JSON to ``path``, and a large reference of the cone to ``path``.safetensors beside it.
+
+        Raises:
+            OSError: a file cannot be written; nothing is left half-written.
+        """
+        path = Path(path)
+        if self.feature is None or len(self.feature.reference) <= LARGEST_EMBEDDED:
+            write_together({path: f"{self.to_json()}\n".encode()})
+            return
+        beside = path.with_name(path.name + ".safetensors")
+        write_together({beside: self.feature.reference_file(), path: f"{self._json(beside.name)}\n".encode()})
+
+    @classmethod
+    def from_json(cls, text: str) -> "PredictionCertificate":
+        """The certificate that :meth:`to_json` wrote.
+
+        Raises:
+            InputError: the text is not such a certificate, or its reference lies in a file (use :meth:`read`).
+        """
+        return _decode(text, "the certificate", None)
+
+    @classmethod
+    def parse(cls, text: str, name: str, folder: Path) -> "PredictionCertificate":
+        """The certificate in ``text``, called ``name`` in errors; a reference file of its lies in ``folder``.
+
+        Raises:
+            InputError: the text is not such a certificate.
+        """
+        return _decode(text, name, folder)
+
+    @classmethod
+    def read(cls, path: str | Path) -> "PredictionCertificate":
+        """The certificate that :meth:`save` wrote.
+
+        Raises:
+            InputError: the file is missing or is not such a certificate.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{path} cannot be read as a certificate ({error}): name a file that classify wrote"
+            ) from error
+        return _decode(text, str(path), path.parent)
+
+    def _json(self, beside: str | None) -> str:
+        binding, provenance = self.binding, self.binding.provenance
+        wire = Wire(
+            schema=SCHEMA,
+            labels=self.labels,
+            radius=self.radius,
+            original_radius=self.original_radius(),
+            kind=self.kind,
+            abstained=self.abstained,
+            alpha=self.alpha,
+            runner_up=self.runner_up,
+            margin=self.margin,
+            twins=self.twins,
+            claims=tuple(
+                WireClaim(
+                    kind=claim.kind,
+                    radius=self.radius_of(claim.kind),
+                    alpha=claim.alpha,
+                    labels=claim.labels,
+                    twins=claim.twins,
+                    evidence=msgspec.Raw(msgspec.json.encode(claim.evidence)),
+                )
+                for claim in self.claims
+            ),
+            prototypes=self.prototypes,
+            sigma=binding.sigma,
+            draws=binding.draws,
+            most_draws=binding.most_draws,
+            pilot=binding.pilot,
+            reference_kind=binding.reference_kind,
+            reference_sha256=binding.reference_sha256,
+            image=binding.image,
+            graph_sha256=provenance.graph_sha256,
+            backend=provenance.backend,
+            generator=provenance.generator,
+            seed=f"{provenance.seed.value:032x}",
+            seed_source=provenance.seed.source,
+            runtime=provenance.runtime,
+            feature=None if self.feature is None else msgspec.Raw(self.feature.json_beside(beside).encode()),
+        )
+        return msgspec.json.encode(wire).decode()
+
+
+def _level(evidence: MarginLaw | VoteLaw) -> float:
+    return evidence.tails.alpha if isinstance(evidence, MarginLaw) else evidence.alpha
+
+
+def _decode(text: str, name: str, folder: Path | None) -> PredictionCertificate:
+    wire, claims, binding = decoded(text, name)
+    feature = None
+    if (nested := wire.feature_text()) is not None:
+        inner = f"the feature certificate in {name}"
+        feature = (
+            FeatureCertificate.from_json(nested) if folder is None else FeatureCertificate.parse(nested, inner, folder)
+        )
+    certificate = PredictionCertificate(
+        labels=wire.labels,
+        runner_up=wire.runner_up,
+        margin=wire.margin,
+        twins=wire.twins,
+        alpha=wire.alpha,
+        claims=claims,
+        prototypes=wire.prototypes,
+        binding=binding,
+        feature=feature,
+    )
+    check_prediction(certificate, name)
+    stated = [wire.radius, wire.original_radius, *(claim.radius for claim in wire.claims)]
+    found = [certificate.radius, certificate.original_radius(), *map(certificate.radius_of, certificate.kinds)]
+    if not all(math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-12) for one, other in zip(stated, found, strict=True)):
+        raise InputError(f"{name}: the radii stated do not follow from its evidence: classify the image again")
+    if (wire.kind, wire.abstained) != (certificate.kind, certificate.abstained):
+        raise InputError(f"{name}: the outcome stated does not follow from its evidence: classify the image again")
+    return certificate

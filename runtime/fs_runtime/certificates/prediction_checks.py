@@ -1,0 +1,103 @@
+"""Numbers that no prediction certificate can have: what a file must be held to before it is believed."""
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from fs_runtime.certificates.feature_checks import sound_image, sound_prior, sound_tails
+from fs_runtime.certificates.prediction_parts import Binding, Claim, NamedLabel
+from fs_runtime.certification.prediction import LabelCone, MarginLaw
+from fs_runtime.errors import InputError
+from fs_runtime.noise import LARGEST_SIGMA
+
+if TYPE_CHECKING:
+    from fs_runtime.certificates.prediction import PredictionCertificate
+
+# Shares of alpha are divided, and their sum rounds.
+_ALPHA_SLACK = 1e-9
+_MARGIN_SLACK = 1e-3
+
+
+def check_prediction(certificate: "PredictionCertificate", name: str) -> None:
+    """Refuse a certificate whose numbers are out of range or contradict each other.
+
+    It finds damage and careless edits. Whoever edits with care is found out by making the draws again.
+
+    Raises:
+        InputError: naming ``name``.
+    """
+    sound = (
+        _sound_binding(certificate.binding)
+        and 0.0 < certificate.alpha < 1.0
+        and -1.0 - _MARGIN_SLACK <= certificate.margin <= 1.0 + _MARGIN_SLACK
+        and _sound_labels(certificate)
+        and _sound_claims(certificate)
+        and _sound_feature(certificate)
+    )
+    if not sound:
+        raise InputError(
+            f"{name}: its numbers contradict each other, so it is no certificate: classify the image again"
+        )
+
+
+def _sound_binding(binding: Binding) -> bool:
+    return (
+        0.0 < binding.sigma <= LARGEST_SIGMA
+        and 1 <= binding.draws <= binding.most_draws
+        and binding.pilot >= 1
+        and sound_image(binding.image)
+    )
+
+
+def _sound_labels(certificate: "PredictionCertificate") -> bool:
+    labels, twins, rival = certificate.labels, certificate.twins, certificate.runner_up
+    return 1 <= len(labels) < certificate.prototypes.count and _different(
+        (*labels, *twins, rival), certificate.prototypes.count
+    )
+
+
+def _different(labels: tuple[NamedLabel, ...], count: int) -> bool:
+    indices = {label.index for label in labels}
+    return len(indices) == len(labels) and all(0 <= index < count for index in indices)
+
+
+def _sound_claims(certificate: "PredictionCertificate") -> bool:
+    claims = certificate.claims
+    return (
+        bool(claims)
+        and len({claim.kind for claim in claims}) == len(claims)
+        and sum(claim.alpha for claim in claims) <= certificate.alpha * (1.0 + _ALPHA_SLACK)
+        and all(_sound_claim(claim, certificate) for claim in claims)
+    )
+
+
+def _sound_claim(claim: Claim, certificate: "PredictionCertificate") -> bool:
+    evidence, binding = claim.evidence, certificate.binding
+    if not 0.0 < claim.alpha < 1.0:
+        return False
+    own = (claim.labels, claim.twins) == (certificate.labels, certificate.twins)
+    if isinstance(evidence, LabelCone):
+        return own and evidence.margin == certificate.margin
+    if isinstance(evidence, MarginLaw):
+        tails = evidence.tails
+        return (
+            own
+            and sound_tails(tails, binding.draws, claim.alpha)
+            and all(nearer >= farther for nearer, farther in pairwise(tails.counts))
+            and (tails.priors is not None or binding.draws == binding.most_draws)
+        )
+    return (
+        len(claim.labels) == len(certificate.labels)
+        and _different((*claim.labels, *claim.twins), certificate.prototypes.count)
+        and 0 <= evidence.count <= evidence.draws == binding.draws
+        and evidence.alpha == claim.alpha
+        and (binding.draws == binding.most_draws if evidence.prior is None else sound_prior(evidence.prior))
+    )
+
+
+def _sound_feature(certificate: "PredictionCertificate") -> bool:
+    """Whether the cone has a feature certificate, and it is about the same draws."""
+    feature = certificate.feature
+    cones = [claim for claim in certificate.claims if claim.kind == "cone"]
+    if feature is None or not cones:
+        return feature is None and not cones
+    return feature.bound != "cone" and cones[0].alpha == feature.alpha and certificate.binding == Binding.of(feature)
