@@ -28,7 +28,7 @@ SIGMA = 0.1
 ALPHA = 1e-3
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 TARGETS = ((0.5, 0.8), (1.0, 0.8), (0.5, 0.95))
-MOST = 20_000
+MOST = 4_096
 MOST_STOPPING, MOST_SHARE = 1.5, 1.0 / 20.0
 
 
