@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from fs_exporters.parity import ParityError
     from fs_exporters.pipeline import ExportResult, Stage
     from fs_exporters.pipeline import export_bundle as export
-    from fs_exporters.pipeline import verify_bundle as verify
+    from fs_exporters.verify import verify_bundle as verify
 
 _HOMES = {
     "ExportResult": ("fs_exporters.pipeline", "ExportResult"),
     "ParityError": ("fs_exporters.parity", "ParityError"),
     "Stage": ("fs_exporters.pipeline", "Stage"),
     "export": ("fs_exporters.pipeline", "export_bundle"),
-    "verify": ("fs_exporters.pipeline", "verify_bundle"),
+    "verify": ("fs_exporters.verify", "verify_bundle"),
 }
 
 __all__ = ["ExportResult", "ParityError", "Stage", "export", "verify"]

@@ -1,5 +1,6 @@
 """The whole way from a model's name to a bundle."""
 
+import math
 import platform
 import shutil
 import time
@@ -11,18 +12,18 @@ from pathlib import Path
 
 import msgspec
 
-from fs_exporters.bundle import check_free, new_folder
+from fs_exporters.bundle import add_prototypes, check_free, check_writable, new_folder, unwritable
 from fs_exporters.graph import smoothed_graph
 from fs_exporters.onnx import OPSET, trace
-from fs_exporters.parity import ParityError, check_parity, measure_parity
-from fs_models.encoders import FOLDER_REVISION, EncoderAdapter, EncoderSpec, LoadRequest, load_encoder
+from fs_exporters.parity import check_parity, measure_bundle
+from fs_models.encoders import EncoderAdapter, EncoderSpec, LoadRequest, load_encoder
 from fs_models.gsb import no_booster
-from fs_runtime.backends import find_backend
 from fs_runtime.bundle import MANIFEST, SCHEMA_VERSION, Bundle, Manifest, read_bundle
 from fs_runtime.bundle.files import digest, total_bytes
 from fs_runtime.bundle.manifest import File, Graph, Parity, Precision, Source, Tap
+from fs_runtime.bundle.prototypes import prototype_names
 from fs_runtime.environment import default_threads
-from fs_runtime.errors import FsError, InputError
+from fs_runtime.errors import InputError
 from fs_runtime.noise import LARGEST_SIGMA
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
@@ -111,6 +112,7 @@ def export_bundle(
     revision: str | None = None,
     trust_pickle: bool = False,
     trust_remote_code: bool = False,
+    prototypes: bool = True,
     overwrite: bool = False,
     threads: int | None = None,
     on_start: Callable[[str], None] = lambda _: None,
@@ -129,6 +131,7 @@ def export_bundle(
         revision: version of the weights.
         trust_pickle: read weights that are Python pickles.
         trust_remote_code: run Python code that comes with the model.
+        prototypes: put the named prototypes that the encoder offers into the bundle, for labels.
         overwrite: replace a bundle that is there.
         threads: threads for the parity gate; default: the cores this process may use.
         on_start: called with the name of each step as it begins.
@@ -141,6 +144,7 @@ def export_bundle(
     output = Path(output)
     check_request(sigma, noise_batch, precision, images)
     check_free(output, overwrite=overwrite)
+    check_writable(output)
     watch = _Watch(on_start, on_stage)
     with watch.step("load") as notes:
         encoder = load_encoder(LoadRequest(model, tap, revision, trust_pickle, trust_remote_code))
@@ -149,66 +153,18 @@ def export_bundle(
     try:
         with new_folder(output, overwrite=overwrite) as folder:
             manifest = _fill(
-                folder, encoder, sigma, noise_batch, images, precision, threads or default_threads(), watch
+                folder, encoder, sigma, noise_batch, images, precision, prototypes, threads or default_threads(), watch
             )
             with watch.step("write") as notes:
                 (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
                 written = read_bundle(folder)
-                notes.detail = f"{len(list(folder.iterdir()))} files, hashes checked"
-                notes.path, notes.bytes = output, total_bytes(folder.iterdir())
+                files = [path for path in folder.rglob("*") if path.is_file()]
+                names = "".join(f", prototypes {name}" for name in prototype_names(manifest))
+                notes.detail = f"{len(files)} files{names}, hashes checked"
+                notes.path, notes.bytes = output, total_bytes(files)
     except OSError as error:
-        raise FsError(f"cannot write {output}: {error.strerror or error}; free space or choose another -o") from error
+        raise unwritable(output, error) from error
     return ExportResult(output, manifest, written.manifest_sha256, tuple(watch.stages))
-
-
-def verify_bundle(
-    path: str | Path,
-    *,
-    threads: int | None = None,
-    expect_sha256: str | None = None,
-    model: str | None = None,
-    trust_pickle: bool = False,
-    trust_remote_code: bool = False,
-) -> Parity:
-    """Check a bundle's files, load its encoder again, and hold the graph against it on fresh runs of both.
-
-    Args:
-        path: the bundle's folder.
-        threads: threads for the graph and the noise; default: the cores this process may use.
-        expect_sha256: SHA-256 that manifest.json must have.
-        model: where the encoder is now, if not where the manifest says.
-        trust_pickle: read weights that are Python pickles.
-        trust_remote_code: run Python code that comes with the model.
-
-    Raises:
-        BundleError: the bundle is damaged, unsafe or not the expected one.
-        InputError: the encoder it names cannot be loaded here.
-        ParityError: the graph does not compute what the encoder computes.
-    """
-    bundle = read_bundle(path, expect_sha256=expect_sha256)
-    source = bundle.manifest.source
-    if (source.revision or "").startswith(FOLDER_REVISION) and not Path(model or source.model).is_dir():
-        raise InputError(
-            f"{path} was exported from the folder {source.model}, which is not here: say where it is with --model"
-        )
-    request = LoadRequest(model or source.model, bundle.manifest.tap, source.revision, trust_pickle, trust_remote_code)
-    encoder = load_encoder(request)
-    _check_same_facts(bundle, encoder.spec)
-    parity = _measure(bundle, encoder, threads or default_threads())
-    check_parity(parity)
-    return parity
-
-
-def _check_same_facts(bundle: Bundle, spec: EncoderSpec) -> None:
-    """Refuse a manifest that tells the runtime to prepare images otherwise than the encoder wants them."""
-    manifest = bundle.manifest
-    for name in ("family", "tap", "feature_shape", "height", "width", "mean", "std", "preprocess"):
-        stated, found = getattr(manifest, name), getattr(spec, name)
-        if stated != found:
-            raise ParityError(f"{bundle.root / MANIFEST} states {name} {stated}, but {spec.model} has {found}")
-    for graph in manifest.graphs:
-        if graph.precision not in PRECISIONS:
-            raise InputError(f"{bundle.root / graph.file} is {graph.precision}, which this fs-export cannot verify")
 
 
 def check_request(sigma: float, noise_batch: int, precision: str, images: int) -> None:
@@ -236,6 +192,7 @@ def _fill(
     noise_batch: int,
     images: int,
     precision: Precision,
+    prototypes: bool,
     threads: int,
     watch: _Watch,
 ) -> Manifest:
@@ -266,18 +223,23 @@ def _fill(
         mixed = f" of {images} images" if images > 1 else ""
         notes.detail = f"ONNX opset {OPSET}, {precision}, noise batch {noise_batch}{mixed}, checked"
         notes.path, notes.bytes = Path(GRAPH), graph.bytes
-    manifest = msgspec.structs.replace(draft, graphs=(graph,), files=_copy(encoder.spec.config_files, folder))
+    manifest = msgspec.structs.replace(draft, graphs=(graph,), files=_add_files(folder, encoder, prototypes))
     with watch.step("parity") as notes:
-        parity = _measure(Bundle(folder, manifest, ""), encoder, threads)
+        parity = measure_bundle(Bundle(folder, manifest, ""), encoder, threads=threads)
         check_parity(parity)
         notes.detail = parity_line(parity)
     return msgspec.structs.replace(manifest, parity=(parity,))
 
 
-def _copy(files: tuple[Path, ...], folder: Path) -> dict[str, File]:
-    """Copy the model's own configuration into the bundle."""
-    copies = [Path(shutil.copyfile(file, folder / file.name)) for file in files]
-    return {copy.name: File(sha256=digest([copy]), bytes=total_bytes([copy])) for copy in copies}
+def _add_files(folder: Path, encoder: EncoderAdapter, prototypes: bool) -> dict[str, File]:
+    """Write the model's own configuration and the prototypes it offers."""
+    spec = encoder.spec
+    paths = [Path(shutil.copyfile(file, folder / file.name)) for file in spec.config_files]
+    if prototypes:
+        paths += add_prototypes(folder, encoder.prototypes(), dimension=math.prod(spec.feature_shape))
+    return {
+        path.relative_to(folder).as_posix(): File(sha256=digest([path]), bytes=total_bytes([path])) for path in paths
+    }
 
 
 def parity_line(parity: Parity) -> str:
@@ -287,13 +249,6 @@ def parity_line(parity: Parity) -> str:
         f"smallest cosine {parity.smallest_cosine:.7f} over {parity.pilot + parity.draws} draws, "
         f"certified angle changes by {change:.1e} rad"
     )
-
-
-def _measure(bundle: Bundle, encoder: EncoderAdapter, threads: int) -> Parity:
-    graph = bundle.graph("smoothed")
-    module = smoothed_graph(encoder, no_booster(), images=bundle.manifest.images)
-    with find_backend("onnxruntime")(bundle, graph, device="cpu", threads=threads) as backend:
-        return measure_parity(module, backend, bundle.manifest, graph, threads=threads)
 
 
 def _draft(spec: EncoderSpec, sigma: float, noise_batch: int, images: int) -> Manifest:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from fs_exporters.bundle import check_free
+from fs_exporters.bundle import check_free, check_writable, planned_prototypes
 from fs_exporters.parity import PARITY_DRAWS
 from fs_exporters.pipeline import GRAPH, check_request
 from fs_models.encoders import EncoderAdapter, EncoderSpec, LoadRequest, load_encoder
@@ -52,6 +52,7 @@ def plan_export(
     output: str | Path,
     overwrite: bool,
     images: int = 1,
+    prototypes: bool = True,
 ) -> ExportPlan:
     """Load the encoder, run a few draws through it, and say what an export would write and need.
 
@@ -60,6 +61,7 @@ def plan_export(
     """
     check_request(sigma, noise_batch, precision, images)
     check_free(Path(output), overwrite=overwrite)
+    check_writable(Path(output))
     encoder = load_encoder(request)
     spec = encoder.spec
     weights = sum(tensor.numel() * 4 for tensor in encoder.state_dict().values() if tensor.is_floating_point())
@@ -69,6 +71,7 @@ def plan_export(
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     files = {GRAPH: weights // 2 if precision == "fp16" else weights, MANIFEST: _MANIFEST_BYTES}
     files |= {path.name: path.stat().st_size for path in spec.config_files}
+    files |= planned_prototypes(encoder.prototypes()) if prototypes else {}
     return ExportPlan(
         spec=spec,
         files=files,

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="Images whose draws one noise batch can mix, baked in; keeps the large batches of a GPU full.",
 )
+@click.option(
+    "--prototypes/--no-prototypes",
+    default=True,
+    show_default=True,
+    help="Put the prototypes that MODEL offers, such as the classes it was trained on, into the bundle.",
+)
 @options.loading
 @options.trusting
 @options.output("Folder of the bundle; made whole or not at all.")
@@ -45,6 +51,7 @@ def export(
     sigma: float,
     noise_batch: int,
     images: int,
+    prototypes: bool,
     precision: Any,
     tap: Any,
     revision: str | None,
@@ -72,6 +79,7 @@ def export(
             sigma=sigma,
             noise_batch=noise_batch,
             images=images,
+            prototypes=prototypes,
             precision=precision,
             output=output,
             overwrite=overwrite,
@@ -90,6 +98,7 @@ def export(
             revision=revision,
             trust_pickle=trust_pickle,
             trust_remote_code=trust_remote_code,
+            prototypes=prototypes,
             overwrite=overwrite,
             threads=threads,
             on_start=reporter.on_start,

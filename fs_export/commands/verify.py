@@ -27,7 +27,8 @@ def verify(
     as_json: bool,
 ) -> None:
     """Check a bundle's hashes, load its encoder again, and hold the graph against it. Exit code 3 if they differ."""
-    from fs_exporters.pipeline import parity_line, verify_bundle
+    from fs_exporters.pipeline import parity_line
+    from fs_exporters.verify import verify_bundle
 
     parity = verify_bundle(
         bundle,

@@ -13,7 +13,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from fs_models.encoders import EncoderAdapter, EncoderSpec, LoadRequest, registry
+from fs_models.encoders import EncoderAdapter, EncoderSpec, LoadRequest, OfferedPrototypes, registry
 from fs_runtime.bundle import MANIFEST, Manifest
 from fs_runtime.preprocess import Exact, PreprocessRule
 
@@ -70,6 +70,14 @@ def tiny_adapter(tap: Any = "pooled") -> TinyAdapter:
     """As the registry would load it."""
     adapter = TinyAdapter.load(LoadRequest(MODEL, tap)).eval()
     return adapter.requires_grad_(False)
+
+
+@contextmanager
+def offering(vectors: torch.Tensor, labels: tuple[str, ...], notice: str = "", name: str = "corners") -> Iterator[None]:
+    """Let the tiny encoder offer prototypes."""
+    offered = {name: OfferedPrototypes(vectors, labels, notice)}
+    with mock.patch.object(TinyAdapter, "prototypes", return_value=offered):
+        yield
 
 
 @contextmanager

@@ -5,11 +5,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fs_runtime.bundle import MANIFEST
-from fs_runtime.errors import InputError
+from fs_runtime.errors import FsError, InputError
 
 
 @contextmanager
@@ -44,7 +44,15 @@ def check_free(output: Path, *, overwrite: bool) -> None:
 
     Raises:
         InputError: ``output`` exists, and is not a bundle that may be overwritten.
+        FsError: the system refuses to say.
     """
+    try:
+        _check_free(output, overwrite)
+    except OSError as error:
+        raise unwritable(output, error) from error
+
+
+def _check_free(output: Path, overwrite: bool) -> None:
     if not output.exists() and not output.is_symlink():
         return
     if output.is_dir() and not output.is_symlink():
@@ -56,6 +64,29 @@ def check_free(output: Path, *, overwrite: bool) -> None:
             raise InputError(f"{output} holds no bundle, so --overwrite would delete something else: choose another -o")
         raise InputError(f"{output} exists: choose another -o, or give --overwrite to replace the bundle")
     raise InputError(f"{output} exists and is not a folder: choose another -o")
+
+
+def check_writable(output: Path) -> None:
+    """Find out early whether ``output`` can be made, by making and removing a folder where it would be.
+
+    Raises:
+        FsError: it cannot.
+    """
+    output = output.absolute()
+    place = output.parent
+    try:
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        probe = Path(tempfile.mkdtemp(prefix=_temporary_prefix(output), dir=place))
+        with suppress(FileNotFoundError):  # another export may have cleaned it up
+            probe.rmdir()
+    except OSError as error:
+        raise unwritable(output, error) from error
+
+
+def unwritable(output: Path, error: OSError) -> FsError:
+    """What to say when the system refuses to write ``output``."""
+    return FsError(f"cannot write {output}: {error.strerror or error}; free space or choose another -o")
 
 
 def _install(temporary: Path, output: Path) -> None:

@@ -9,8 +9,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from fs_exporters.graph import smoothed_graph
 from fs_exporters.parity.thresholds import THRESHOLDS, Thresholds
-from fs_runtime.backends import Backend, Block, BlockResult
+from fs_models.encoders import EncoderAdapter
+from fs_models.gsb import no_booster
+from fs_runtime.backends import Backend, Block, BlockResult, find_backend
+from fs_runtime.bundle import Bundle
 from fs_runtime.bundle.manifest import Graph, Manifest, Parity
 from fs_runtime.certification import CertificationError, certify_cosines, reference_of
 from fs_runtime.errors import FsError
@@ -42,6 +46,14 @@ class _Pair:
     graph: BlockResult
     draws: npt.NDArray[np.int64]
     """[K] draws of each image in the block."""
+
+
+def measure_bundle(bundle: Bundle, encoder: EncoderAdapter, *, threads: int) -> Parity:
+    """The parity of a bundle's smoothed graph with its encoder; arguments as of :func:`measure_parity`."""
+    graph = bundle.graph("smoothed")
+    module = smoothed_graph(encoder, no_booster(), images=bundle.manifest.images)
+    with find_backend("onnxruntime")(bundle, graph, device="cpu", threads=threads) as backend:
+        return measure_parity(module, backend, bundle.manifest, graph, threads=threads)
 
 
 def measure_parity(module: nn.Module, backend: Backend, manifest: Manifest, graph: Graph, *, threads: int) -> Parity:

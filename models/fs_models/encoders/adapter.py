@@ -65,6 +65,21 @@ class EncoderSpec:
     config_files: tuple[Path, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class OfferedPrototypes:
+    """Directions in an encoder's feature space that have names.
+
+    Attributes:
+        vectors: [C, D] rows of any length, in the space of the flattened feature.
+        labels: [C] names.
+        notice: what must go wherever the names go, such as their licence; empty: nothing.
+    """
+
+    vectors: torch.Tensor
+    labels: tuple[str, ...]
+    notice: str = ""
+
+
 class EncoderAdapter(nn.Module, ABC):
     """One pretrained encoder, in evaluation mode.
 
@@ -100,6 +115,10 @@ class EncoderAdapter(nn.Module, ABC):
     @abstractmethod
     def encode(self, normalised: torch.Tensor) -> torch.Tensor:
         """Raw features [B, *feature_shape] of normalised pixels [B, 3, H, W]."""
+
+    def prototypes(self) -> dict[str, OfferedPrototypes]:
+        """Prototypes that come with the weights, by name; the exporter puts them into the bundle. None by default."""
+        return {}
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """The model's own normalisation of pixels [B, 3, H, W] in [0, 1]."""

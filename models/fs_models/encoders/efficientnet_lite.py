@@ -9,7 +9,8 @@ from typing import Self, cast
 import torch
 from torch import nn
 
-from fs_models.encoders.adapter import EncoderAdapter, EncoderSpec, LoadRequest
+from fs_models.encoders.adapter import EncoderAdapter, EncoderSpec, LoadRequest, OfferedPrototypes
+from fs_models.encoders.imagenet import imagenet_prototypes
 from fs_models.encoders.registry import register
 from fs_runtime.errors import InputError
 from fs_runtime.preprocess import CenterCrop, PreprocessRule, ShortestEdge
@@ -79,3 +80,7 @@ class EfficientNetLite(EncoderAdapter):
         """Features [B, 1280]: global average of the last convolution."""
         extract = cast(Callable[[torch.Tensor], torch.Tensor], self.network.extract_features)
         return extract(normalised).mean((2, 3))
+
+    def prototypes(self) -> dict[str, OfferedPrototypes]:
+        """``imagenet``: the rows of the classifier that the feature was trained for."""
+        return {"imagenet": imagenet_prototypes(self.network.get_parameter("_fc.weight"))}

@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from fs_runtime.bundle import Manifest, read_bundle
+from fs_runtime.bundle.prototypes import prototype_names
 from fs_runtime.cli import options
 from fs_runtime.cli.terminal import cell, data, megabytes, printable, table
 
@@ -46,6 +47,7 @@ def _facts(manifest: Manifest, sha256: str) -> list[tuple[str, str]]:
         ("input", f"{manifest.height} x {manifest.width}, resize {_words(rule.resize)}, crop {_words(rule.crop)}"),
         ("noise", f"sigma {manifest.sigma:g}, batch {manifest.noise_batch}, of {manifest.images} image(s)"),
         ("booster", manifest.gsb.kind if manifest.gsb else "none"),
+        ("prototypes", ", ".join(prototype_names(manifest)) or "none"),
         ("parity", "; ".join(parity) or "not measured"),
         ("made by", ", ".join(f"{name} {version}" for name, version in manifest.tools.items())),
         ("manifest sha256", sha256),

@@ -20,7 +20,11 @@ import fs_runtime
 from fs_export.main import cli
 from fs_exporters import pipeline
 from fs_exporters.parity import ParityError
-from fs_exporters.pipeline import ExportResult, export_bundle, verify_bundle
+from fs_exporters.pipeline import ExportResult, export_bundle
+from fs_exporters.verify import verify_bundle
+from fs_runtime.bundle import read_bundle
+from fs_runtime.bundle.prototypes import read_prototypes
+from fs_runtime.cli.main import cli as runtime_cli
 from fs_runtime.errors import BundleError, FsError, InputError
 
 ARGUMENTS: dict[str, Any] = {"sigma": 0.25, "noise_batch": 3, "threads": 1}
@@ -155,6 +159,65 @@ def test_export_prints_stages_and_next_commands_when_run(tmp_path: Path, as_json
     assert f"fs-runtime certify '{output}' PHOTO.jpg" in outcome.err
 
 
+# ---- prototypes
+
+CORNERS = (torch.eye(6)[:3] * 2.0, ("left", "right", "top"), "Made up.\n")
+
+
+@pytest.mark.usefixtures("reused")
+def test_export_bundle_adds_the_encoders_prototypes_when_it_offers_some(tmp_path: Path) -> None:
+    with tiny_torch.offering(*CORNERS):
+        result = export_bundle(tiny_torch.MODEL, output=tmp_path / "bundle", **ARGUMENTS)
+        verify_bundle(result.path, threads=1)
+    kinds = ("labels.txt", "notice.txt", "safetensors")
+    assert sorted(result.manifest.files) == [f"prototypes/corners.{kind}" for kind in kinds]
+    write = result.stages[-1]
+    assert write.detail == "5 files, prototypes corners, hashes checked"
+    assert write.bytes == sum(path.stat().st_size for path in result.path.rglob("*") if path.is_file())
+    bundle = read_bundle(result.path)
+    read = read_prototypes("corners", bundle)
+    np.testing.assert_array_equal(read.vectors, np.eye(6)[:3])
+    assert read.labels == ("left", "right", "top")
+    assert bundle.graph("smoothed").sha256 == result.manifest.graphs[0].sha256
+
+
+@pytest.mark.usefixtures("reused")
+@pytest.mark.parametrize("option", [[], ["--no-prototypes"]])
+def test_export_leaves_prototypes_out_when_asked(tmp_path: Path, option: list[str]) -> None:
+    output = tmp_path / "bundle"
+    arguments = ["--sigma", "0.25", "--noise-batch", "3", "--threads", "1", "-o", str(output), *option]
+    with tiny_torch.offering(*CORNERS):
+        planned = json.loads(invoke(cli, "export", tiny_torch.MODEL, *arguments, "--dry-run", "--json").out)["files"]
+        assert _names(tmp_path) == []
+        assert invoke(cli, "export", tiny_torch.MODEL, *arguments).code == 0
+    written = {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()}
+    assert set(planned) == written
+    assert any(name.startswith("prototypes/") for name in written) == (not option)
+    shown = invoke(runtime_cli, "inspect", output).out
+    assert ("corners" in shown) == (not option)
+
+
+@pytest.mark.usefixtures("reused")
+@pytest.mark.parametrize(
+    ("vectors", "labels", "message"),
+    [
+        (CORNERS[0].flip(0), CORNERS[1], "its prototypes 'corners' are not those"),
+        (torch.eye(6)[:3] + 1e-4, CORNERS[1], "its prototypes 'corners' are not those"),
+        (torch.eye(6)[:2], CORNERS[1][:2], "the labels of its prototypes 'corners' are not those"),
+        (CORNERS[0], ("left", "top", "right"), "the labels of its prototypes 'corners' are not those"),
+    ],
+)
+def test_verify_bundle_fails_when_the_prototypes_are_not_the_encoders(
+    tmp_path: Path, vectors: torch.Tensor, labels: tuple[str, ...], message: str
+) -> None:
+    with tiny_torch.offering(*CORNERS):
+        result = export_bundle(tiny_torch.MODEL, output=tmp_path / "bundle", **ARGUMENTS)
+    with tiny_torch.offering(vectors, labels), pytest.raises(ParityError, match=message):
+        verify_bundle(result.path, threads=1)
+    with tiny_torch.offering(vectors, labels, name="others"):
+        verify_bundle(result.path, threads=1)
+
+
 @pytest.mark.usefixtures("reused")
 @pytest.mark.parametrize("moment", ["trace", "manifest", "sync"])
 def test_export_bundle_says_so_when_the_disk_is_full(
@@ -182,6 +245,33 @@ def test_export_bundle_says_so_when_the_folder_cannot_be_made(tmp_path: Path) ->
     (tmp_path / "file").write_text("a file")
     with pytest.raises(FsError, match="cannot write"):
         export_bundle(tiny_torch.MODEL, output=tmp_path / "file" / "bundle", **ARGUMENTS)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("place", ["file/bundle", "file/deep/bundle", "x" * 250, "x" * 300])
+def test_export_finds_an_unwritable_output_before_it_loads_the_model(tmp_path: Path, place: str, dry_run: bool) -> None:
+    (tmp_path / "file").write_text("a file")
+    output = tmp_path / place
+    option = ["--dry-run"] if dry_run else []
+    outcome = invoke(cli, "export", "no/such-model", "--sigma", 0.1, "--noise-batch", 2, "-o", output, *option)
+    assert outcome.code == 1
+    assert outcome.out == ""
+    assert f"cannot write {output}: " in outcome.err.replace("\n", "")
+    assert "choose another -o" in outcome.err
+    assert _names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_export_finds_a_refusing_system_before_it_loads_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*_: Any, **__: Any) -> str:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(FsError, match=f"cannot write .*{os.strerror(code)}"):
+        export_bundle("no/such-model", output=tmp_path / "a" / "bundle", **ARGUMENTS)
+    assert _names(tmp_path) == []
 
 
 @pytest.mark.parametrize(

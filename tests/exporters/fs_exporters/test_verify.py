@@ -8,7 +8,8 @@ from helpers import tiny_huggingface
 from helpers.tiny import edit_manifest
 
 from fs_exporters.parity import ParityError
-from fs_exporters.pipeline import export_bundle, verify_bundle
+from fs_exporters.pipeline import export_bundle
+from fs_exporters.verify import verify_bundle
 from fs_runtime.errors import InputError
 
 

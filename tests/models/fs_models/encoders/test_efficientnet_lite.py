@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.tiny_torch import tiny_adapter
 
 from fs_models.encoders import LoadRequest, load_encoder
 from fs_models.encoders.efficientnet_lite import EfficientNetLite
@@ -98,3 +99,21 @@ def test_accepts_is_true_when_there_is_a_weights_package(model: str) -> None:
     assert EfficientNetLite.accepts(model)
     assert not EfficientNetLite.accepts(model.upper())
     assert not EfficientNetLite.accepts(model + "0")
+
+
+def test_prototypes_answer_as_the_classifier_does_when_lengths_and_biases_are_left_out(
+    encoder: EfficientNetLite,
+) -> None:
+    offered = encoder.prototypes()
+    assert list(offered) == ["imagenet"]
+    prototypes = offered["imagenet"]
+    assert prototypes.vectors.shape == (1000, 1280)
+    with torch.inference_mode():
+        feature = encoder(_image())
+        own = encoder.network.get_submodule("_fc")(feature)[0] - encoder.network.get_parameter("_fc.bias")
+    torch.testing.assert_close(prototypes.vectors @ feature[0], own)
+    assert (prototypes.labels[281], prototypes.labels[967]) == ("tabby", "espresso")
+
+
+def test_prototypes_are_none_when_a_family_offers_none() -> None:
+    assert tiny_adapter().prototypes() == {}

@@ -1,0 +1,84 @@
+"""Holding a bundle against its encoder again."""
+
+from pathlib import Path
+
+import numpy as np
+
+from fs_exporters.parity import ParityError, check_parity, measure_bundle
+from fs_exporters.pipeline import PRECISIONS
+from fs_models.encoders import FOLDER_REVISION, EncoderAdapter, EncoderSpec, LoadRequest, load_encoder
+from fs_runtime.bundle import MANIFEST, Bundle, read_bundle
+from fs_runtime.bundle.manifest import Parity
+from fs_runtime.bundle.prototypes import Prototypes, prototype_names, read_prototypes
+from fs_runtime.environment import default_threads
+from fs_runtime.errors import InputError
+
+_PROTOTYPE_TOLERANCE = 1e-6
+"""Of the unit rows' coordinates; they are stored in fp32."""
+
+
+def verify_bundle(
+    path: str | Path,
+    *,
+    threads: int | None = None,
+    expect_sha256: str | None = None,
+    model: str | None = None,
+    trust_pickle: bool = False,
+    trust_remote_code: bool = False,
+) -> Parity:
+    """Check a bundle's files, load its encoder again, and hold graph and prototypes against it on fresh runs of both.
+
+    Args:
+        path: the bundle's folder.
+        threads: threads for the graph and the noise; default: the cores this process may use.
+        expect_sha256: SHA-256 that manifest.json must have.
+        model: where the encoder is now, if not where the manifest says.
+        trust_pickle: read weights that are Python pickles.
+        trust_remote_code: run Python code that comes with the model.
+
+    Raises:
+        BundleError: the bundle is damaged, unsafe or not the expected one.
+        InputError: the encoder it names cannot be loaded here.
+        ParityError: the graph does not compute what the encoder computes, or the manifest or the prototypes say
+            otherwise than the encoder.
+    """
+    bundle = read_bundle(path, expect_sha256=expect_sha256)
+    source = bundle.manifest.source
+    if (source.revision or "").startswith(FOLDER_REVISION) and not Path(model or source.model).is_dir():
+        raise InputError(
+            f"{path} was exported from the folder {source.model}, which is not here: say where it is with --model"
+        )
+    request = LoadRequest(model or source.model, bundle.manifest.tap, source.revision, trust_pickle, trust_remote_code)
+    encoder = load_encoder(request)
+    _check_same_facts(bundle, encoder.spec)
+    _check_same_prototypes(bundle, encoder)
+    parity = measure_bundle(bundle, encoder, threads=threads or default_threads())
+    check_parity(parity)
+    return parity
+
+
+def _check_same_facts(bundle: Bundle, spec: EncoderSpec) -> None:
+    """Refuse a manifest that tells the runtime to prepare images otherwise than the encoder wants them."""
+    manifest = bundle.manifest
+    for name in ("family", "tap", "feature_shape", "height", "width", "mean", "std", "preprocess"):
+        stated, found = getattr(manifest, name), getattr(spec, name)
+        if stated != found:
+            raise ParityError(f"{bundle.root / MANIFEST} states {name} {stated}, but {spec.model} has {found}")
+    for graph in manifest.graphs:
+        if graph.precision not in PRECISIONS:
+            raise InputError(f"{bundle.root / graph.file} is {graph.precision}, which this fs-export cannot verify")
+
+
+def _check_same_prototypes(bundle: Bundle, encoder: EncoderAdapter) -> None:
+    """Refuse prototypes under the encoder's own names that are not the encoder's; others are not known to it."""
+    offered = encoder.prototypes()
+    for name in prototype_names(bundle.manifest):
+        if name not in offered:
+            continue
+        stored = read_prototypes(name, bundle)
+        own = Prototypes.made_of(name, offered[name].vectors.numpy(force=True), offered[name].labels)
+        if stored.labels != own.labels:
+            raise ParityError(f"{bundle.root}: the labels of its prototypes {name!r} are not those of the encoder")
+        same_shape = stored.vectors.shape == own.vectors.shape
+        if not same_shape or np.abs(stored.vectors - own.vectors).max() > _PROTOTYPE_TOLERANCE:
+            raise ParityError(f"{bundle.root}: its prototypes {name!r} are not those of the encoder")
