@@ -77,10 +77,10 @@ def test_thresholds_rise_from_the_margins_bulk_to_below_the_smallest_when_planne
     found = np.cos(thresholds)
     assert list(thresholds) == sorted(set(thresholds))
     assert len(thresholds) == most_thresholds(1000) == bulk_thresholds(1000) + 5
-    assert found[0] == pytest.approx(np.quantile(margins, 0.955), abs=1e-5)
-    assert found[-6] == pytest.approx(np.quantile(margins, 0.011), abs=1e-5)
+    assert found[0] == pytest.approx(np.quantile(margins, 0.955), abs=2e-5)
+    assert found[-6] == pytest.approx(np.quantile(margins, 0.011), abs=2e-5)
     below = margins.min() - np.array([0.0, 0.2, 0.5, 1.0, 2.0]) * (np.median(margins) - margins.min())
-    assert found[-5:] == pytest.approx(below, abs=1e-5)
+    assert found[-5:] == pytest.approx(below, abs=2e-5)
     assert found[-1] < 0.0
 
 
