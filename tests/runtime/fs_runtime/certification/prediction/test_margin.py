@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from fs_runtime.certification.confidence.mixture import BetaPrior
-from fs_runtime.certification.laws.tails import TailBounds
+from fs_runtime.certification.laws.tails import TailBounds, count_beyond
 from fs_runtime.certification.prediction import MarginLaw
 from fs_runtime.certification.prediction.margin import bulk_thresholds, most_thresholds, plan_margin_thresholds
 
@@ -89,6 +89,14 @@ def test_thresholds_stay_inside_when_all_margins_are_equal(margin):
     thresholds = plan_margin_thresholds(np.full(64, margin), 1000)
     assert 1 <= len(thresholds) <= 6
     assert all(0.0 < low < high < math.pi for low, high in zip(thresholds, (*thresholds[1:], 3.11), strict=True))
+
+
+@pytest.mark.parametrize("margin", [-0.3, 0.0, 0.02, 0.5, 0.9])
+def test_thresholds_lie_just_below_the_margins_when_these_repeat(margin):
+    margins = np.full(64, margin)
+    thresholds = plan_margin_thresholds(margins, 1000)
+    assert count_beyond(margins, thresholds) == (0,) * len(thresholds)
+    assert math.cos(thresholds[0]) == pytest.approx(margin, abs=1e-5)
 
 
 def test_thresholds_are_more_when_draws_are_more():

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from helpers.simulated_encoders import edges_from_tails, planar
+from helpers.simulated_encoders import SIGMA, angle_between
 from helpers.simulated_labels import (
     LabelledEncoder,
     LostLabels,
@@ -15,9 +15,10 @@ from helpers.simulated_labels import (
     true_shift,
     vote_shift,
 )
+from scipy import optimize
 
 from fs_runtime.certification.laws import tails
-from fs_runtime.certification.prediction import Kind, LabelCone, MarginLaw, PredictionEstimator, estimator, vote
+from fs_runtime.certification.prediction import Kind, LabelCone, MarginLaw, PredictionEstimator, Rivals, estimator, vote
 
 PILOT = 64
 # At right angles beyond the boundary between prototypes at 0 and 0.9: the worst feature for it.
@@ -83,6 +84,28 @@ def test_vote_comes_close_to_the_truth_when_draws_are_very_many(tail: float) -> 
     assert 0.96 * vote_shift(tail) < found[1] < vote_shift(tail)
 
 
+@pytest.mark.parametrize("tail", [0.3, 0.05, 0.002])
+def test_cone_equals_the_truth_when_the_curve_is_exact(tail: float) -> None:
+    labelled = half_space(tail, -0.2, FARTHEST)
+    reference = np.array([math.cos(0.1), math.sin(0.1)])
+
+    class Exact:
+        bound = "angle-law"
+
+        def angle(self, radius: float) -> float:
+            return angle_between(labelled.encoder.smoothed(radius / SIGMA), reference)
+
+        def radius(self, cosine: float) -> float:
+            target = math.acos(cosine)
+            return float(optimize.brentq(lambda radius: self.angle(radius) - target, 1e-6, 8.0 * SIGMA, xtol=1e-12))
+
+    # The feature turns from the other side of the reference towards the boundary, in one plane with both prototypes.
+    cone = LabelCone(Rivals(labelled.prototypes, (0,)).nearest(reference).margin)
+    assert cone.angle == pytest.approx(0.35)
+    shift = cone.radius(Exact()) / SIGMA
+    assert true_shift(labelled) - 1e-4 < shift < true_shift(labelled)
+
+
 def test_share_is_the_one_of_the_half_space_when_it_is_moved() -> None:
     labelled = half_space(0.05, 0.2, 0.7)
     assert labelled.share((0,), 0.0) == pytest.approx(0.95)
@@ -124,22 +147,6 @@ def test_simulation_catches_the_margin_when_the_last_knot_is_the_last_threshold(
 
     monkeypatch.setattr(MarginLaw, "mean", too_kind)
     assert simulate("label-hidden", "margin", 400).p_value < SMALLEST_P_VALUE
-
-
-def test_simulation_catches_the_cone_when_its_boundary_is_as_far_as_the_other_prototype(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    inside = [float(angle) for angle in np.linspace(-0.05, 0.05, 20)]
-    edges = edges_from_tails([float(tail) for tail in np.linspace(0.95, 0.05, 20)])
-    labelled = LabelledEncoder(planar("turning", edges, [*inside, FARTHEST]), half_space(0.5, 0.0, 1.0).prototypes)
-
-    def result() -> LostLabels:
-        rng = np.random.default_rng(4)
-        return count_lost_labels(labelled, rng, kind="cone", draws=4_000, pilot=PILOT, alpha=0.05, runs=30)
-
-    assert result().violations == 0
-    monkeypatch.setattr(LabelCone, "angle", property(lambda cone: 2.0 * math.asin(max(cone.margin, 0.0))))
-    assert result().p_value < SMALLEST_P_VALUE
 
 
 def test_simulation_catches_the_vote_when_its_label_is_not_fixed_by_the_pilot(monkeypatch: pytest.MonkeyPatch) -> None:
