@@ -59,7 +59,7 @@ class CertifySettings:
             raise InputError(f'reference must be "smoothed" or "clean", not {reference!r}')
         check_draws(draws, alpha, law)
         if until is not None:
-            until.check_reachable(draws, alpha, manifest.sigma)
+            until.check_reachable(draws, alpha, manifest.sigma, law)
         if pilot is not None and pilot < 1:
             raise InputError(f"pilot must be at least 1, not {pilot}")
         taken = whole_batches(pilot or _PILOT.get(law, _OTHER_PILOT), manifest)

@@ -83,8 +83,11 @@ class CertifiedCurve:
         return _last_not_positive(excess, (low, at_low), (high, at_high)) * self.sigma
 
     def floor(self, radius: float) -> float:
-        """The angle in radians that no certificate from as many draws can go below (docs/theory.md section 11)."""
-        return floor_angle(self.draws, self.alpha, self._shift(radius))
+        """The angle in radians that no certificate from as many draws can go below (docs/theory.md section 11.4).
+
+        It is the floor of the angle that this bound is about: ``cone`` has its own.
+        """
+        return floor_angle(self.draws, self.alpha, self._shift(radius), cone=self.bound == "cone")
 
     def _shift(self, radius: float) -> float:
         if not radius >= 0.0:

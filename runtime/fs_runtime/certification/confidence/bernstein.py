@@ -4,6 +4,9 @@ import math
 
 from fs_runtime.certification.confidence.binomial import first_true
 
+# Absolute error of the exponents below; it makes the level smaller.
+_ROUNDING = 1e-9
+
 
 def bernstein_upper(norm: float, second_moment: float, largest: float, draws: int, alpha: float) -> float:
     """Upper confidence bound of beta = ||E U|| from the norm of the sample mean of a number of draws fixed beforehand.
@@ -45,7 +48,7 @@ def any_time_bernstein_upper(
         alpha: probability that any of the bounds fails.
         rates: eta > 0, fixed before the draws.
     """
-    budget = -math.log(alpha) + math.log(len(rates))
+    budget = -math.log(alpha) + math.log(len(rates)) + _ROUNDING
     relative = second_moment / (largest * largest)
     costs = [relative * (math.expm1(rate * largest) - rate * largest) for rate in rates]
 

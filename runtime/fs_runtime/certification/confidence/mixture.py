@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from fs_runtime.certification.confidence.binomial import first_true
 
-# Absolute error of the logarithms below (lgamma dominates). The level is shrunk by it, so that rounding can only widen
-# a bound.
+# Absolute error of the logarithms below (lgamma dominates, for draws and prior together). The level is shrunk by it, so
+# that rounding can only widen a bound.
 _ROUNDING = 1e-9
 _ROUNDING_PER_DRAW = 2e-14
 
@@ -40,7 +40,7 @@ def mixture_upper(total: float, draws: int, alpha: float, prior: BetaPrior) -> f
     """
     if total >= draws:
         return 1.0
-    budget = -math.log(alpha) + _ROUNDING + _ROUNDING_PER_DRAW * draws
+    budget = -math.log(alpha) + _ROUNDING + _ROUNDING_PER_DRAW * (draws + prior.a + prior.b)
     gain = _log_beta(prior.a + total, prior.b + draws - total) - _log_beta(prior.a, prior.b)
 
     def too_large(p: float) -> bool:

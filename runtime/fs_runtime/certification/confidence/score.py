@@ -47,7 +47,7 @@ class ScoreSequence:
             alpha: level that the bets are sized for.
             draws: number of draws that the bets are sized for; None: any.
         """
-        scores = 0.5 * (1.0 + pilot)
+        scores = _scores(pilot)
         self.draws = 0
         self._alpha = alpha
         self._horizon = draws
@@ -61,7 +61,7 @@ class ScoreSequence:
 
     def update(self, cosines: Floats) -> None:
         """Add the cosines [n] of new draws."""
-        scores = 0.5 * (1.0 + cosines)
+        scores = _scores(cosines)
         if len(scores) == 0:
             return
         before = self._pilot + self.draws + np.arange(len(scores))
@@ -111,3 +111,8 @@ class ScoreSequence:
         # Solves x / (1 - x) + ln(1 - x) = room at both ends of its range, and nearly so between.
         odds = room + np.sqrt(2.0 * room)
         return np.asarray(np.minimum(odds / (1.0 + odds), _LARGEST_BET))
+
+
+def _scores(cosines: Floats) -> Floats:
+    # Rounding may leave a cosine outside [-1, 1], and the proof needs scores in [0, 1].
+    return np.asarray(0.5 * (1.0 + np.clip(cosines, -1.0, 1.0)))

@@ -24,7 +24,8 @@ from fs_runtime.certification.normal import Floats
 
 Decision = Literal["proved", "hopeless"]
 
-_FIRST_CHECK = 64
+_FIRST_CHECK = 32
+_FIRST_RATE = 128.0
 _FIRST_DOUBT = 256
 _CLOSEST_CHECK, _FARTHEST_CHECK, _BLIND_STEP = 1.07, 2.0, 1.5
 _RATE_SPACING = 4.0
@@ -73,7 +74,7 @@ class AnyTimeEstimator:
             CertificationError: malformed numbers, or a target out of reach of so many draws.
         """
         check_draws(draws, alpha, bound)
-        target.check_reachable(draws, alpha, sigma)
+        target.check_reachable(draws, alpha, sigma, bound)
         self._counted = DrawCounts(pilot, reference, sigma=sigma, alpha=alpha, bound=bound, draws=None)
         self._sigma = sigma
         self._alpha = alpha
@@ -92,7 +93,7 @@ class AnyTimeEstimator:
             known = OffAxisMoments(reference, plan.thresholds[plan.cut])
             known.update(cosines, np.asarray(pilot_features, dtype=np.float64))
             self._any_time = _any_time_moments(known, math.sin(plan.thresholds[plan.cut]), alpha, draws)
-        self._next_check = min(_FIRST_CHECK, draws)
+        self._next_check = min(max(_FIRST_CHECK, self._fewest_draws() or draws), draws)
         self._next_doubt = _FIRST_DOUBT
 
     def update(self, cosines: npt.ArrayLike, features: npt.ArrayLike | None = None) -> None:
@@ -118,6 +119,12 @@ class AnyTimeEstimator:
             evidence=self._evidence(),
             score=self._counted.score.score(),
         )
+
+    def _fewest_draws(self) -> int | None:
+        # Tails are bounded at their share of alpha, and no event at all is the best that they can show.
+        share = {"gram": 0.5, "angle-law": 1.0}.get(self._bound)
+        level = self._alpha if share is None else self._alpha * share / len(self._counted.plan.thresholds)
+        return self._target.fewest_draws(level, self._sigma, self._bound)
 
     def _check(self) -> None:
         moments = self._counted.moments
@@ -186,8 +193,8 @@ def _any_time_moments(pilot: OffAxisMoments, rho: float, alpha: float, most_draw
     """Prior and rates near what the pilot's off-axis parts suggest; any choice made before the draws is valid."""
     relative = pilot.largest_eigenvalue / (rho * rho)
     moment = max(pilot.largest_eigenvalue, _SMALLEST_MOMENT)
-    spaced = max(1, math.ceil(math.log(max(most_draws / _FIRST_CHECK, 1.0)) / math.log(_RATE_SPACING)))
-    sizes = (_FIRST_CHECK * 2.0 * _RATE_SPACING**number for number in range(spaced))
+    spaced = max(1, math.ceil(math.log(max(2.0 * most_draws / _FIRST_RATE, 1.0)) / math.log(_RATE_SPACING)))
+    sizes = (_FIRST_RATE * _RATE_SPACING**number for number in range(spaced))
     return AnyTimeMoments(
         prior=BetaPrior.learned(relative * pilot.draws, pilot.draws),
         rates=tuple(bernstein_rate(moment, rho, size, 0.25 * alpha / spaced) for size in sizes),

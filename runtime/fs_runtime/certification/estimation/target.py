@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from fs_runtime.certification.curve import Bound
 from fs_runtime.certification.errors import CertificationError
 from fs_runtime.certification.floor import draws_for_floor, floor_angle
 
@@ -33,16 +34,20 @@ class Target:
         """The cosine's angle in radians."""
         return math.acos(self.cosine)
 
-    def check_reachable(self, draws: int, alpha: float, sigma: float) -> None:
-        """Refuse a target that no outcome of ``draws`` draws could prove (docs/theory.md section 11, the floor).
+    def fewest_draws(self, alpha: float, sigma: float, bound: Bound) -> int | None:
+        """The fewest draws of which some outcome may prove it (docs/theory.md section 11.4); None: beyond 10^18."""
+        return draws_for_floor(self.angle, alpha, self.radius / sigma, cone=bound == "cone")
+
+    def check_reachable(self, draws: int, alpha: float, sigma: float, bound: Bound = "gram") -> None:
+        """Refuse a target that no outcome of ``draws`` draws could prove (docs/theory.md section 11.4, the floor).
 
         Raises:
             CertificationError: naming the smallest number of draws that could.
         """
         shift = self.radius / sigma
-        if floor_angle(draws, alpha, shift) <= self.angle:
+        if floor_angle(draws, alpha, shift, cone=bound == "cone") <= self.angle:
             return
-        needed = draws_for_floor(self.angle, alpha, shift)
+        needed = self.fewest_draws(alpha, sigma, bound)
         remedy = "ask for a smaller radius or cosine" if needed is None else f"allow at least {needed} draws"
         raise CertificationError(
             f"a cosine of {self.cosine:g} at radius {self.radius:g} ({shift:g} sigma) cannot be proved from {draws} "

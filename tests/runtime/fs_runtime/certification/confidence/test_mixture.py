@@ -27,6 +27,16 @@ def test_mixture_upper_is_the_largest_mean_that_is_not_refuted(total: float, pri
     assert log_mixture(bound - 1e-8 * (1.0 - bound) - 1e-12, total, 64, prior) < math.log(100.0)
 
 
+def test_mixture_upper_errs_upwards_when_draws_are_many() -> None:
+    draws, total, prior = 200_000, 1234, BetaPrior(2.5, 126.5)
+    bound = mixture_upper(total, draws, 1e-4, prior)
+    # W_n as a product of rational factors, its logarithm summed without rounding.
+    gains = [math.log((prior.a + i) / (prior.a + prior.b + i)) for i in range(total)]
+    gains += [math.log((prior.b + i) / (prior.a + prior.b + total + i)) for i in range(draws - total)]
+    log_w = math.fsum(gains) - total * math.log(bound) - (draws - total) * math.log1p(-bound)
+    assert math.log(1e4) < log_w < math.log(1e4) + 1e-7
+
+
 def test_mixture_upper_is_one_when_every_draw_was_an_event() -> None:
     assert mixture_upper(16, 16, 0.1, PRIOR) == 1.0
 

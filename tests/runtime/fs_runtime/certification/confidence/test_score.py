@@ -76,6 +76,19 @@ def test_score_interval_is_narrow_when_draws_hardly_vary() -> None:
     assert math.log(2000.0) / 512 < score.estimate - score.lower < 1.1 * math.log(2000.0) / 512
 
 
+def test_score_takes_cosines_for_one_when_rounding_left_them_above() -> None:
+    exact = np.array([1.0, 0.5, 1.0, -1.0, 0.9] * 10)
+    rounded = np.where(np.abs(exact) == 1.0, exact * (1.0 + 1e-7), exact)
+    assert score_of(rounded, 0.01, pilot=rounded) == score_of(exact, 0.01, pilot=exact)
+
+
+def test_lower_never_exceeds_what_its_bets_allow_when_every_draw_is_one() -> None:
+    for draws in (16, 256, 4096):
+        sequence = ScoreSequence(np.ones(32), 0.01, draws)
+        sequence.update(np.ones(draws))
+        assert 1.0 - 1.01 * math.log(100.0) / draws < sequence.lower(0.01) < 1.0 - math.log(100.0) / draws
+
+
 LAWS = {
     "rare": lambda rng, shape: (rng.random(shape) >= 0.01).astype(float),
     "coin": lambda rng, shape: (rng.random(shape) >= 0.5).astype(float),

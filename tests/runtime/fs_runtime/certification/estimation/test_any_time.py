@@ -5,18 +5,20 @@ import math
 import numpy as np
 import numpy.typing as npt
 import pytest
-from helpers.simulated_encoders import SHIFTS, SIGMA, SimulatedEncoder, planar, simulated_encoders
+from helpers.simulated_encoders import SHIFTS, SIGMA, SimulatedEncoder, angle_between, planar, simulated_encoders
 from scipy import stats
 
 from fs_runtime.certification import (
     AnyTimeEstimator,
     Bound,
     CertificationError,
+    CertifiedCurve,
     GramLaw,
     Target,
     certify_features,
     reference_of,
 )
+from fs_runtime.certification.estimation.moments import OffAxisMoments
 from fs_runtime.certification.laws import tails
 
 Floats = npt.NDArray[np.float64]
@@ -129,6 +131,100 @@ def test_estimator_refuses_when_more_draws_come_than_announced() -> None:
         estimator.update(pilot @ reference, pilot)
     with pytest.raises(CertificationError, match="announced"):
         estimator.finish()
+
+
+def test_estimator_checks_at_numbers_of_draws_that_grow_geometrically(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, rng = encoder_named("scattered", 4096, 0.01), np.random.default_rng(4)
+    pilot, rows = shuffled(encoder, rng, PILOT), shuffled(encoder, rng, 4096)
+    # Just out of reach, so that it looks to the end.
+    target = Target(0.5 * SIGMA, finished("angle-law", pilot, rows, 0.01).cosine(0.5 * SIGMA) + 0.001)
+    estimator, reference = started(pilot, bound="angle-law", target=target, draws=4096, alpha=0.01)
+    checked: list[int] = []
+    check = estimator._check
+    monkeypatch.setattr(estimator, "_check", lambda: (checked.append(estimator._counted.draws), check()))
+    monkeypatch.setattr(estimator, "_hopeless", lambda: False)
+    for row in rows:
+        estimator.update([row @ reference])
+    assert estimator.decided is None
+    # With fewer draws the tails alone would forbid it (section 2.4).
+    fewest = target.fewest_draws(0.01 / 6, SIGMA, "angle-law")
+    assert fewest is not None
+    assert checked[0] == fewest > 32
+    assert checked[-1] == 4096
+    ratios = np.array(checked[1:]) / np.array(checked[:-1])
+    assert np.all(ratios[:-1] >= 1.07)
+    assert np.all(ratios <= 2.01)
+    assert ratios.min() < 1.1  # near the target it looks closely
+
+
+def test_estimator_proves_by_the_eigenvalue_itself_when_the_lower_bound_is_far_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoder, rng = encoder_named("scattered", 2048, 0.001), np.random.default_rng(0)
+    monkeypatch.setattr(OffAxisMoments, "eigenvalue_from_below", lambda moments: 0.0)
+    target = Target(0.5 * SIGMA, 0.7)
+    estimator, reference = started(shuffled(encoder, rng, 128), bound="gram", target=target, draws=4096, alpha=0.001)
+    while estimator.decided is None:
+        rows = shuffled(encoder, rng, 32)
+        estimator.update(rows @ reference, rows)
+        if estimator.decided is None:
+            assert estimator.finish().cosine(target.radius) < 0.7
+    assert estimator.finish().cosine(target.radius) >= 0.7
+
+
+def test_estimator_seldom_gives_up_when_the_target_is_within_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Targets that are proved with 600 to 4,000 of 4,000 draws, were nobody to give up: the hardest to tell."""
+    encoder = encoder_named("rising", 1024, 0.01)
+    gave_up = within_reach = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        pilot, rows = shuffled(encoder, rng, PILOT), shuffled(encoder, rng, 4000)
+        reference = reference_of(pilot.mean(axis=0))
+        wanted = finished("angle-law", pilot, rows, 0.01).cosine(0.5 * SIGMA) - 0.002
+        outcomes = []
+        for patient in (True, False):
+            estimator, _ = started(pilot, bound="angle-law", target=Target(0.5 * SIGMA, wanted), draws=4000, alpha=0.01)
+            if patient:
+                monkeypatch.setattr(estimator, "_hopeless", lambda: False)
+            for block in np.split(rows, 125):
+                estimator.update(block @ reference)
+                if estimator.decided is not None:
+                    break
+            outcomes.append((estimator.decided, estimator.finish().draws))
+        if outcomes[0][0] == "proved" and outcomes[0][1] > 600:
+            within_reach += 1
+            gave_up += outcomes[1][0] == "hopeless"
+    assert within_reach > 40
+    assert gave_up <= 0.05 * within_reach
+
+
+def finished(bound: Bound, pilot: Floats, rows: Floats, alpha: float) -> CertifiedCurve:
+    estimator, reference = started(pilot, bound=bound, target=Target(0.0, 0.01), draws=len(rows), alpha=alpha)
+    estimator.update(rows @ reference, rows)
+    return estimator.finish()
+
+
+@pytest.mark.parametrize("name", ["hidden-turn", "hidden-critical", "rising", "likelihood-ratio"])
+def test_cone_holds_when_one_stops_at_the_worst_time(name: str) -> None:
+    runs, draws, alpha = 60, 512, 0.2
+    encoder, broken, said = encoder_named(name, draws, alpha), 0, 0
+    truth = [
+        max(angle_between(encoder.smoothed(sign * s), encoder.smoothed(0.0)) for sign in (-1.0, 1.0)) for s in SHIFTS
+    ]
+    for run in range(runs):
+        rng = np.random.default_rng([run, draws])
+        pilot, rows = shuffled(encoder, rng, PILOT), shuffled(encoder, rng, draws)
+        estimator, reference = started(pilot, bound="cone", target=Target(0.0, 0.01), draws=draws, alpha=alpha)
+        curves = []
+        for block in np.split(rows, 4):
+            estimator.update(block @ reference)
+            curves.append(estimator.finish())
+        said += curves[-1].angle(0.25 * SIGMA) < 1.0
+        broken += any(
+            curve.angle(s * SIGMA) < true - 1e-9 for curve in curves for s, true in zip(SHIFTS, truth, strict=True)
+        )
+    assert said == runs
+    assert stats.binomtest(broken, runs, alpha, alternative="greater").pvalue > 1e-6
 
 
 def broken_at_the_worst_time(name: str, bound: Bound, alpha: float, *, runs: int, draws: int, checks: int) -> int:

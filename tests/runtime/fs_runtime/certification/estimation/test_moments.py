@@ -92,3 +92,30 @@ def test_moments_take_exactly_the_draws_that_tails_do_not_when_cosines_are_at_th
         assert counted_inside != bool(count_beyond(np.array([value]), (cut,))[0])
         inside += counted_inside
     assert inside == 4
+
+
+@pytest.mark.parametrize(("draws", "dimensions"), [(40, 64), (300, 64)])
+def test_eigenvalue_from_below_is_near_the_largest_when_asked_again_and_again(draws: int, dimensions: int) -> None:
+    axis = np.eye(dimensions)[0]
+    features = features_around(axis, draws, 0.4)
+    moments = OffAxisMoments(axis, 1.0)
+    for block in np.array_split(features, 20):
+        moments.update(block @ axis, block)
+        lower = moments.eigenvalue_from_below()
+        assert 0.9 * moments.largest_eigenvalue < lower <= moments.largest_eigenvalue * (1.0 + 1e-12)
+
+
+def test_eigenvalue_from_below_is_zero_when_every_draw_is_the_reference() -> None:
+    moments = OffAxisMoments(np.eye(3)[0], 0.5)
+    moments.update(np.ones(4), np.tile(np.eye(3)[0], (4, 1)))
+    assert moments.eigenvalue_from_below() == moments.largest_eigenvalue == 0.0
+    assert moments.mean_square == 0.0
+
+
+def test_mean_square_equals_batch_computation_when_draws_lie_beyond_the_cut() -> None:
+    axis = np.eye(16)[0]
+    features = features_around(axis, 50, 0.4)
+    moments = OffAxisMoments(axis, 0.35)
+    moments.update(features @ axis, features)
+    expected = np.square(off_axis(features, axis, 0.35)).sum() / 50
+    assert moments.mean_square == pytest.approx(expected, rel=1e-12)

@@ -1,6 +1,7 @@
 """The angle law against quadrature, against encoders with exact truth, and its closed form."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from helpers.simulated_encoders import SimulatedEncoder, angle_between, edges_from_tails, planar
 from scipy import integrate, optimize, special, stats
 
-from fs_runtime.certification import AngleLaw, TailBounds
+from fs_runtime.certification import AngleLaw, BetaPrior, TailBounds
 from fs_runtime.certification.laws.tails import COSINE_SLACK, count_beyond
 
 TAILS = {
@@ -138,10 +139,17 @@ RISING = [
 AXIS = np.array([1.0, 0.0])
 
 
+@pytest.mark.parametrize("any_time", [False, True])
 @pytest.mark.parametrize("encoder", RISING, ids=lambda encoder: encoder.name)
 @pytest.mark.parametrize("shift", [0.0, 0.25, 0.5, 0.75])
-def test_angle_is_within_a_percent_of_truth_when_draws_are_a_million(encoder: SimulatedEncoder, shift: float) -> None:
-    certified = AngleLaw(tails_from_truth(encoder, AXIS, 1_000_000, 0.001)).angle(shift)
+def test_angle_is_within_a_percent_of_truth_when_draws_are_a_million(
+    encoder: SimulatedEncoder, shift: float, any_time: bool
+) -> None:
+    tails = tails_from_truth(encoder, AXIS, 1_000_000, 0.001)
+    if any_time:
+        pilot = tails_from_truth(encoder, AXIS, 128, 0.001)
+        tails = replace(tails, priors=tuple(BetaPrior.learned(count, 128) for count in pilot.counts))
+    certified = AngleLaw(tails).angle(shift)
     truth = angle_between(encoder.smoothed(shift), AXIS)
     phi = np.arctan2(encoder.features[:, 0, 1], encoder.features[:, 0, 0])
     assert phi.max() < truth + math.pi / 2.0  # where theory section 10 promises it
