@@ -309,7 +309,7 @@ class PredictionCertificate:
             seed=f"{provenance.seed.value:032x}",
             seed_source=provenance.seed.source,
             runtime=provenance.runtime,
-            feature=None if self.feature is None else msgspec.Raw(self.feature.json_beside(beside).encode()),
+            feature=msgspec.Raw(b"null" if self.feature is None else self.feature.json_beside(beside).encode()),
         )
         return msgspec.json.encode(wire).decode()
 

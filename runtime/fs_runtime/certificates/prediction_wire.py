@@ -56,11 +56,12 @@ class Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     seed: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
     seed_source: Literal["os-entropy", "caller"]
     runtime: str
-    feature: msgspec.Raw | None
+    # The feature certificate, or null: msgspec takes Raw alone only.
+    feature: msgspec.Raw
 
     def feature_text(self) -> str | None:
         """JSON of the feature certificate, if there is one."""
-        text = None if self.feature is None else bytes(self.feature).decode()
+        text = bytes(self.feature).decode()
         return None if text == "null" else text
 
 
