@@ -159,6 +159,14 @@ def test_export_prints_stages_and_next_commands_when_run(tmp_path: Path, as_json
     assert f"fs-runtime certify '{output}' PHOTO.jpg" in outcome.err
 
 
+@pytest.mark.usefixtures("reused")
+def test_export_bundle_makes_the_folders_above_when_they_are_missing(tmp_path: Path) -> None:
+    output = tmp_path / "a" / "b" / "bundle"
+    export_bundle(tiny_torch.MODEL, output=output, **ARGUMENTS)
+    assert _names(output) == ["manifest.json", "model.onnx"]
+    assert _names(output.parent) == ["bundle"]
+
+
 # ---- prototypes
 
 CORNERS = (torch.eye(6)[:3] * 2.0, ("left", "right", "top"), "Made up.\n")
