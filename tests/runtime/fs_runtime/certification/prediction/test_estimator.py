@@ -194,6 +194,8 @@ def test_estimator_names_the_draws_needed_when_they_are_too_few(kind: Any) -> No
     assert made.finish()[0].evidence.shift() >= 0.0
     with pytest.raises(TooFewDrawsError):
         start(kinds=(kind,), draws=needed - 1, alpha=0.001)
+    with pytest.raises(TooFewDrawsError, match="at least 14"):
+        start(draws=13, alpha=0.001)
     assert VoteLaw(10, 10, 0.001).shift() > 0.0
     assert VoteLaw(9, 9, 0.001).shift() == 0.0
 

@@ -42,6 +42,8 @@ def test_mean_falls_when_the_shift_grows():
 def test_shift_is_the_largest_when_the_mean_stays_positive():
     shift = law().shift()
     assert 0.5 < shift < 2.0
+    assert law().mean(shift) > 0.0
+    assert law().mean(shift + 1e-9) < 0.0
     assert written_out(shift) > 0.0
     assert written_out(shift + 1e-8) < 0.0
 

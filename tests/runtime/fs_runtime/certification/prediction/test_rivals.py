@@ -1,6 +1,7 @@
 """Margins against all pairs of a member and a rival, and which labels there are."""
 
 import tracemalloc
+from collections import Counter
 
 import numpy as np
 import numpy.typing as npt
@@ -198,6 +199,8 @@ def test_best_labels_come_in_order_when_several_are_asked() -> None:
 
 def test_best_labels_take_the_lower_index_when_two_are_equal() -> None:
     assert best_labels(np.array([1.0, 0.0]), np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])) == (1,)
+    many = np.eye(2)[np.arange(400) % 2]
+    assert best_labels(np.array([1.0, 0.0]), many, 9) == tuple(range(0, 18, 2))
 
 
 @pytest.mark.parametrize("k", [0, -1, 23, 24])
@@ -227,6 +230,15 @@ def test_voted_labels_are_those_of_most_draws_when_the_mean_says_otherwise(
     assert voted_labels(features, prototypes) == (0,)
     # Six draws have {0, 1}, in whichever order; four have {0, 1} or {1, 2}, which tie.
     assert voted_labels(features, prototypes, 2) == (1, 0)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 6])
+def test_voted_labels_are_the_commonest_set_when_its_order_varies(k: int) -> None:
+    features = PROTOTYPES[3] + 0.3 * np.random.default_rng(8).standard_normal((300, 7))
+    sets = Counter(frozenset(best_labels(feature, PROTOTYPES, k)) for feature in features)
+    (commonest, votes), (_, next_votes) = sets.most_common(2)
+    assert votes > next_votes
+    assert set(voted_labels(features, PROTOTYPES, k)) == commonest
 
 
 def test_voted_labels_take_the_lower_when_votes_are_even() -> None:

@@ -4,6 +4,7 @@ import pytest
 from scipy import stats
 
 from fs_runtime.certification.confidence.mixture import BetaPrior
+from fs_runtime.certification.normal import quantile
 from fs_runtime.certification.prediction import VoteLaw
 
 
@@ -13,6 +14,8 @@ def test_shift_is_the_quantile_of_the_lower_bound_when_most_draws_agree(count, d
     found = VoteLaw(count, draws, 0.001).shift()
     assert found == pytest.approx(stats.norm.ppf(lower), rel=1e-7)
     assert found < stats.norm.ppf(lower)
+    # The ball is open.
+    assert found < -quantile(VoteLaw(count, draws, 0.001).against)
 
 
 def test_shift_equals_the_closed_form_when_all_draws_agree():
