@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,21 @@ def test_wheel_is_small_and_holds_only_the_package_when_built(wheel):
     assert "fs_runtime/py.typed" in names
     assert "tests/" not in names
     assert "fs_export" not in names
+
+
+def test_export_wheel_holds_the_names_and_their_licence_when_built(tmp_path):
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, ROOT], check=True)
+    (made,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(made) as files:
+        names = files.namelist()
+        data = "fs_models/encoders/data"
+        assert files.read(f"{data}/imagenet.names.txt").count(b"\n") == 1000
+        notice = files.read(f"{data}/NOTICE")
+        assert b"WordNet 3.0 Copyright 2006 by Princeton University" in notice
+        (licence,) = [name for name in names if "/licenses/" in name and name.endswith("/NOTICE")]
+        assert files.read(licence) == notice
+    assert "fs_export/py.typed" in names
+    assert not [name for name in names if name.startswith(("tests/", "fs_runtime/"))]
 
 
 def test_runtime_certifies_when_the_build_machines_libraries_are_absent(clean_python, tmp_path):

@@ -16,9 +16,11 @@ from helpers.command import Outcome, invoke
 import fs_export
 import fs_runtime
 from fs_export.main import cli
+from fs_runtime.bundle import read_bundle
+from fs_runtime.bundle.prototypes import read_prototypes
 
 MODEL = "efficientnet-lite0"
-CHELSEA = Path(skimage.__file__).parent / "data" / "chelsea.png"
+CHELSEA, COFFEE = (Path(skimage.__file__).parent / "data" / name for name in ("chelsea.png", "coffee.png"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -56,6 +58,14 @@ def test_export_writes_a_bundle_that_certifies_when_the_weights_are_real(lite0: 
     assert not certificate.abstained
     assert certificate.cosine(0.025) > 0.5
     data = (output / "model.onnx").read_bytes()
+    prototypes = read_prototypes("imagenet", read_bundle(output))
+    with fs_runtime.load(output) as encoder:
+        labels = [
+            prototypes.labels[int(np.argmax(prototypes.vectors @ encoder.smooth(photo, draws=8, seed=1).vector))]
+            for photo in (CHELSEA, COFFEE)
+        ]
+    assert labels[0] in ("tabby", "tiger cat", "Egyptian cat")
+    assert labels[1] == "espresso"
     assert b".py" not in data
     assert str(Path(__file__).parents[2]).encode() not in data
 
