@@ -37,6 +37,7 @@ def inspect(bundle: Path, as_json: bool) -> None:
 
 def _facts(manifest: Manifest, sha256: str) -> list[tuple[str, str]]:
     source, rule = manifest.source, manifest.preprocess
+    padded = ", padded to a square" if rule.pad else ""
     parity = [
         f"{p.graph}: smallest cosine {p.smallest_cosine:.7f} over {p.pilot + p.draws} draws" for p in manifest.parity
     ]
@@ -44,7 +45,10 @@ def _facts(manifest: Manifest, sha256: str) -> list[tuple[str, str]]:
         ("model", source.model + (f", revision {source.revision}" if source.revision else "")),
         ("family, tap", f"{manifest.family}, {manifest.tap}"),
         ("feature", f"{' x '.join(map(str, manifest.feature_shape))} (D = {manifest.dimension})"),
-        ("input", f"{manifest.height} x {manifest.width}, resize {_words(rule.resize)}, crop {_words(rule.crop)}"),
+        (
+            "input",
+            f"{manifest.height} x {manifest.width}{padded}, resize {_words(rule.resize)}, crop {_words(rule.crop)}",
+        ),
         ("noise", f"sigma {manifest.sigma:g}, batch {manifest.noise_batch}, of {manifest.images} image(s)"),
         ("booster", manifest.gsb.kind if manifest.gsb else "none"),
         ("prototypes", ", ".join(prototype_names(manifest)) or "none"),

@@ -1,8 +1,10 @@
 """The linear operator behind resizing and cropping, and its exact l2 norm (docs/theory.md section 7).
 
 Resampling is separable: the whole map is ``A_h x A_w`` on each channel, and ``||A||_2 = ||A_h||_2 ||A_w||_2``
-with only the rows that the crop keeps. Padding adds zero rows, which change nothing. Each axis is small enough
-to measure rather than derive: its weights are read off by resizing impulses with the same Pillow code.
+with only the rows that the crop keeps. A crop larger than the image adds zero rows, which change nothing. Padding
+before the resize makes the map affine: the ground's colour adds a constant, which no two images differ in, and what is
+linear has only the columns where the image lies. Each axis is small enough to measure rather than derive: its weights
+are read off by resizing impulses with the same Pillow code.
 """
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ def axis_matrix(source: int, target: int, kernel: Kernel) -> NDArray[np.float64]
 
 
 def operator_norm(geometry: Geometry) -> float:
-    """Give the l2 norm of the linear map from original pixels to the graph's pixels.
+    """Give the l2 norm of the linear part of the map from original pixels to the graph's pixels.
 
     A change of the original by r (l2 over [0, 1] pixels) changes the result by at most ``operator_norm * r``,
     up to `rounding_error`. The value is exact to 1e-6 and never below the true norm. Where both the kept rows
@@ -89,7 +91,7 @@ def rounding_error(geometry: Geometry) -> float:
     Pillow accumulates in double precision and rounds to fp32 once after each of the two passes. Two images
     (the given and the attacked) pay it twice.
     """
-    if geometry.kernel is None or geometry.resized == geometry.source:
+    if not geometry.resizes:
         return 0.0
     height, width = _axis_norms_of(geometry)
     rows, columns = (last - first for first, last in (geometry.kept(0), geometry.kept(1)))
@@ -100,24 +102,31 @@ def rounding_error(geometry: Geometry) -> float:
 
 def _axis_norms_of(geometry: Geometry) -> tuple[_AxisNorms, _AxisNorms]:
     height, width = (
-        _axis_norms(geometry.source[axis], geometry.resized[axis], geometry.kernel, *geometry.kept(axis))
+        _axis_norms(
+            geometry.padded[axis], geometry.resized[axis], geometry.kernel, geometry.kept(axis), geometry.placed(axis)
+        )
         for axis in (0, 1)
     )
     return height, width
 
 
 @lru_cache(maxsize=256)
-def _axis_norms(source: int, target: int, kernel: Kernel | None, first: int, last: int) -> _AxisNorms:
+def _axis_norms(
+    source: int, target: int, kernel: Kernel | None, kept: tuple[int, int], placed: tuple[int, int]
+) -> _AxisNorms:
+    """Norms of the rows ``kept``; the spectral one with the columns ``placed`` alone."""
     if kernel is None or source == target:
         return _AxisNorms(1.0, 1.0)  # Pillow copies an axis that keeps its size
     whole = _probe(source, target, kernel)
-    axis = _Axis(whole.starts[first:last], whole.weights[first:last], source)
-    magnitudes = np.abs(axis.weights)
-    infinity = float(magnitudes.sum(axis=1).max())
-    columns = axis.starts[:, np.newaxis] + np.arange(axis.weights.shape[1])
+    starts, weights = whole.starts[slice(*kept)], whole.weights[slice(*kept)]
+    # What is rounded is the whole image, so the bound on rounding counts every column.
+    infinity = float(np.abs(weights).sum(axis=1).max())
+    columns = starts[:, np.newaxis] + np.arange(weights.shape[1])
+    weights = np.where((columns >= placed[0]) & (columns < placed[1]), weights, 0.0)
+    magnitudes = np.abs(weights)
     one = float(np.bincount(columns.ravel(), magnitudes.ravel(), minlength=source).max())
-    schur = math.sqrt(one * infinity)
-    spectral = _spectral_norm(axis) if min(last - first, source) <= _BLOCK else schur
+    schur = math.sqrt(one * float(magnitudes.sum(axis=1).max()))
+    spectral = _spectral_norm(_Axis(starts, weights, source)) if min(len(starts), source) <= _BLOCK else schur
     # The probe rounds each weight to fp32; its error, as a matrix, has at most this norm.
     return _AxisNorms(spectral + _UNIT_ROUNDOFF * schur, infinity)
 

@@ -27,8 +27,8 @@ class PreparedImage:
         name: The path, ``<PIL image>`` or ``<array>``.
         height: Rows of the original image, upright.
         width: Columns of the original image, upright.
-        operator_norm: Norm of the linear map from the original to the graph's pixels (docs/theory.md
-            section 7).
+        operator_norm: Norm of the linear part of the map from the original to the graph's pixels
+            (docs/theory.md section 7).
         resampling_error: Bound on the distance between the fp32 result and that linear map's, with the rounding
             of the original pixels to fp32; the given and the attacked image each pay it.
         grid_distance: How far the grid moved this image (docs/theory.md section 8).
@@ -45,14 +45,14 @@ class PreparedImage:
 
 
 def prepare(image: ImageLike, rule: PreprocessRule, *, max_pixels: int = MAX_PIXELS) -> PreparedImage:
-    """Decode, resize, crop, clip and put on the grid.
+    """Decode, pad, resize, crop, clip and put on the grid.
 
-    Clipping comes after the linear map and is 1-Lipschitz, so it costs nothing; there is no rounding to
+    Clipping comes after the affine map and is 1-Lipschitz, so it costs nothing; there is no rounding to
     integers.
 
     Args:
         image: A path, a PIL image, or an [H, W, 3] array: uint8, or float with values in [0, 1].
-        rule: Resize and crop, as the bundle's manifest states them.
+        rule: Pad, resize and crop, as the bundle's manifest states them.
         max_pixels: Largest height times width accepted.
 
     Raises:
@@ -62,7 +62,7 @@ def prepare(image: ImageLike, rule: PreprocessRule, *, max_pixels: int = MAX_PIX
     height, width = decoded.pixels.shape[:2]
     geometry = plan(rule, height, width, name=decoded.name)
     norm = operator_norm(geometry)
-    clipped = np.clip(_linear_map(decoded.pixels, geometry), 0.0, 1.0)
+    clipped = np.clip(_affine_map(decoded.pixels, geometry), 0.0, 1.0)
     on_grid = to_grid(clipped)
     return PreparedImage(
         pixel_values=np.ascontiguousarray(on_grid.transpose(2, 0, 1)[np.newaxis]),
@@ -76,11 +76,21 @@ def prepare(image: ImageLike, rule: PreprocessRule, *, max_pixels: int = MAX_PIX
     )
 
 
-def _linear_map(pixels: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
-    if geometry.kernel is not None and geometry.resized != geometry.source:
+def _affine_map(pixels: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
+    if geometry.padded != geometry.source:
+        pixels = _padded(pixels, geometry)
+    if geometry.kernel is not None and geometry.resizes:
         pixels = resize(pixels, *geometry.resized, geometry.kernel)
     (top, bottom), (left, right) = geometry.kept(0), geometry.kept(1)
     output = np.zeros((*geometry.output, 3), np.float32)
     down, across = top - geometry.offset[0], left - geometry.offset[1]
     output[down : down + bottom - top, across : across + right - left] = pixels[top:bottom, left:right]
     return output
+
+
+def _padded(pixels: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
+    """The image on its ground."""
+    ground = np.empty((*geometry.padded, 3), np.float32)
+    ground[:] = geometry.fill
+    ground[slice(*geometry.placed(0)), slice(*geometry.placed(1))] = pixels
+    return ground

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from fs_runtime.preprocess import linear_map
 from fs_runtime.preprocess.linear_map import axis_matrix, operator_norm, rounding_error
 from fs_runtime.preprocess.resample import Kernel, resize
-from fs_runtime.preprocess.rule import CenterCrop, Exact, Geometry, PreprocessRule, ShortestEdge, plan
+from fs_runtime.preprocess.rule import CenterCrop, Exact, Geometry, PadSquare, PreprocessRule, ShortestEdge, plan
+
+GREY = PadSquare((0.5, 0.25, 0.125))
 
 
 def brute_force(geometry: Geometry) -> NDArray[np.float64]:
-    """The matrix of resize and crop on one channel, one unit image at a time."""
+    """The matrix of padding, resize and crop on one channel, one unit image at a time."""
     height, width = geometry.source
     assert geometry.kernel is not None
     (top, bottom), (left, right) = geometry.kept(0), geometry.kept(1)
@@ -22,7 +24,10 @@ def brute_force(geometry: Geometry) -> NDArray[np.float64]:
     for pixel in range(height * width):
         unit = np.zeros((height * width, 1), np.float32)
         unit[pixel] = 1.0
-        resized = resize(unit.reshape(height, width, 1), *geometry.resized, geometry.kernel)
+        padded = np.zeros((*geometry.padded, 1), np.float32)
+        (first, last), (start, end) = geometry.placed(0), geometry.placed(1)
+        padded[first:last, start:end] = unit.reshape(height, width, 1)
+        resized = resize(padded, *geometry.resized, geometry.kernel)
         columns.append(resized[top:bottom, left:right, 0].ravel())
     return np.stack(columns, axis=1).astype(np.float64)
 
@@ -57,6 +62,8 @@ def test_axis_matrix_is_the_same_when_probed_in_small_chunks(monkeypatch: pytest
         lambda k: PreprocessRule(ShortestEdge(10, k), CenterCrop(8, 8)),
         lambda k: PreprocessRule(ShortestEdge(10, k), CenterCrop(14, 9)),
         lambda k: PreprocessRule(ShortestEdge(24, k), CenterCrop(5, 20)),
+        lambda k: PreprocessRule(Exact(7, 7, k), pad=GREY),
+        lambda k: PreprocessRule(ShortestEdge(23, k), CenterCrop(21, 5), GREY),
     ],
 )
 def test_operator_norm_equals_svd_norm_when_matrix_is_brute_force(kernel: Kernel, rule: object) -> None:
@@ -102,7 +109,7 @@ def test_operator_norm_stays_an_upper_bound_when_both_sides_are_large(monkeypatc
     exact = np.linalg.norm(axis_matrix(90, 101, "bicubic"), 2)
     monkeypatch.setattr(linear_map, "_BLOCK", 50)
     linear_map._axis_norms.cache_clear()
-    schur = linear_map._axis_norms(90, 101, "bicubic", 0, 101).spectral
+    schur = linear_map._axis_norms(90, 101, "bicubic", (0, 101), (0, 90)).spectral
     linear_map._axis_norms.cache_clear()
     assert exact <= schur <= 1.3 * exact
 
@@ -113,11 +120,29 @@ def test_operator_norm_is_one_when_nothing_is_resized() -> None:
     assert rounding_error(plan(PreprocessRule(crop=CenterCrop(5, 50)), 20, 20)) == 0.0
 
 
+def test_operator_norm_is_one_when_the_image_is_only_padded() -> None:
+    for rule in (PreprocessRule(pad=GREY), PreprocessRule(Exact(30, 30, "bicubic"), pad=GREY)):
+        assert operator_norm(plan(rule, 20, 30)) == 1.0
+        assert rounding_error(plan(rule, 20, 30)) == 0.0
+
+
+def test_operator_norm_is_smaller_when_only_part_of_the_square_is_the_image() -> None:
+    rule = PreprocessRule(Exact(30, 30, "bicubic"), pad=GREY)
+    strip, square = operator_norm(plan(rule, 2, 100)), operator_norm(plan(rule, 100, 100))
+    assert strip < 0.9 * square
+
+
 def test_operator_norm_is_fast_when_source_is_16384_wide() -> None:
     rule = PreprocessRule(ShortestEdge(256, "lanczos"), CenterCrop(224, 224))
     began = time.perf_counter()
     assert 0 < operator_norm(plan(rule, 3906, 16384)) < 1
     assert time.perf_counter() - began < 2.0  # 0.1 s on two quiet cores
+
+
+@pytest.mark.parametrize("kernel", get_args(Kernel))
+def test_rounding_error_is_that_of_the_square_when_padded(kernel: Kernel) -> None:
+    padded = plan(PreprocessRule(Exact(96, 96, kernel), pad=GREY), 20, 100)
+    assert rounding_error(padded) == rounding_error(plan(PreprocessRule(Exact(96, 96, kernel)), 100, 100))
 
 
 @pytest.mark.parametrize("kernel", get_args(Kernel))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fs_runtime.errors import ImageError
 from fs_runtime.grid import GRID_STEP, to_grid
-from fs_runtime.preprocess import CenterCrop, Exact, PreprocessRule, ShortestEdge, prepare, resize
+from fs_runtime.preprocess import CenterCrop, Exact, PadSquare, PreprocessRule, ShortestEdge, prepare, resize
 
 PHOTOS = pathlib.Path(skimage.__file__).parent / "data"
 RULE = PreprocessRule(ShortestEdge(256, "bicubic"), CenterCrop(224, 224))
@@ -79,6 +79,26 @@ def test_prepare_pads_with_zeros_when_the_crop_exceeds_the_image() -> None:
     assert pixels.shape == (6, 4)
 
 
+@pytest.mark.parametrize(("height", "width", "rows", "columns"), [(4, 7, (1, 5), (0, 7)), (7, 4, (0, 7), (1, 5))])
+def test_prepare_puts_the_image_on_a_square_ground_when_it_pads(
+    height: int, width: int, rows: tuple[int, int], columns: tuple[int, int]
+) -> None:
+    image = np.random.default_rng(6).integers(0, 256, (height, width, 3), np.uint8)
+    pixels = prepare(image, PreprocessRule(pad=PadSquare((0.25, 0.5, 1.0)))).pixel_values[0].transpose(1, 2, 0)
+    expected = np.tile(np.array([0.25, 0.5, 1.0]), (7, 7, 1))
+    expected[slice(*rows), slice(*columns)] = image / 255.0
+    np.testing.assert_allclose(pixels, expected, atol=GRID_STEP)
+
+
+def test_prepare_pads_before_it_resizes_and_crops_when_the_rule_has_all() -> None:
+    image = np.random.default_rng(7).random((30, 60, 3), np.float32)
+    square = np.full((60, 60, 3), 0.5, np.float32)
+    square[15:45] = image
+    expected = to_grid(np.clip(resize(square, 40, 40, "bicubic")[4:36, 4:36], 0, 1))
+    rule = PreprocessRule(ShortestEdge(40, "bicubic"), CenterCrop(32, 32), PadSquare((0.5, 0.5, 0.5)))
+    np.testing.assert_array_equal(prepare(image, rule).pixel_values[0].transpose(1, 2, 0), expected)
+
+
 def test_prepare_crops_the_right_pixels_when_sizes_are_odd() -> None:
     image = np.random.default_rng(2).integers(0, 256, (9, 12, 3), np.uint8)
     pixels = prepare(image, PreprocessRule(crop=CenterCrop(4, 5))).pixel_values[0].transpose(1, 2, 0)
@@ -102,10 +122,11 @@ def test_prepare_agrees_when_the_same_pixels_come_in_three_ways(tmp_path: pathli
         assert prepared.sha256 == ways[0].sha256
 
 
-def test_prepare_moves_no_farther_than_the_norm_allows_when_image_is_perturbed() -> None:
+@pytest.mark.parametrize("pad", [None, PadSquare((0.1, 0.2, 0.3))])
+def test_prepare_moves_no_farther_than_the_norm_allows_when_image_is_perturbed(pad: PadSquare | None) -> None:
     rng = np.random.default_rng(5)
     image = rng.random((100, 140, 3)).astype(np.float32)
-    rule = PreprocessRule(ShortestEdge(128, "bicubic"), CenterCrop(112, 112))
+    rule = PreprocessRule(ShortestEdge(128, "bicubic"), CenterCrop(112, 112), pad)
     before = prepare(image, rule)
     for scale in (1e-3, 1e-1):
         attacked = np.clip(image + np.float32(scale) * rng.standard_normal(image.shape, np.float32), 0, 1)

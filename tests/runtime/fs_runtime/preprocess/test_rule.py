@@ -8,13 +8,20 @@ import numpy as np
 import pytest
 
 from fs_runtime.errors import ImageError
-from fs_runtime.preprocess.rule import CenterCrop, Exact, PreprocessRule, ShortestEdge, plan
+from fs_runtime.preprocess.rule import CenterCrop, Exact, PadSquare, PreprocessRule, ShortestEdge, plan
 
 CLIP = PreprocessRule(ShortestEdge(224, "bicubic"), CenterCrop(224, 224))
 
 
 @pytest.mark.parametrize(
-    "rule", [CLIP, PreprocessRule(), PreprocessRule(Exact(384, 256, "bilinear")), PreprocessRule(crop=CenterCrop(1, 2))]
+    "rule",
+    [
+        CLIP,
+        PreprocessRule(),
+        PreprocessRule(Exact(384, 256, "bilinear")),
+        PreprocessRule(crop=CenterCrop(1, 2)),
+        PreprocessRule(Exact(336, 336, "bicubic"), pad=PadSquare((0.0, 0.5, 1.0))),
+    ],
 )
 def test_preprocess_rule_is_unchanged_when_written_and_read(rule: PreprocessRule) -> None:
     assert msgspec.json.decode(msgspec.json.encode(rule), type=PreprocessRule) == rule
@@ -39,6 +46,10 @@ def test_preprocess_rule_names_its_mode_when_written() -> None:
         {"crop": {"height": 5, "width": 2.5}},
         {"crop": {"height": 5, "width": 5, "top": 1}},
         {"rotate": 90},
+        {"pad": {"fill": [0.5, 0.5]}},
+        {"pad": {"fill": [0.5, 0.5, 1.1]}},
+        {"pad": {"fill": [0.5, 0.5, -0.1]}},
+        {"pad": {}},
     ],
 )
 def test_preprocess_rule_is_refused_when_a_field_is_wrong(broken: dict[str, Any]) -> None:
@@ -84,6 +95,22 @@ def test_plan_keeps_the_size_when_rule_is_empty() -> None:
 def test_plan_names_the_image_when_it_is_too_elongated(height: int, width: int) -> None:
     with pytest.raises(ImageError, match=r"strip\.png.*crop or shrink"):
         plan(CLIP, height, width, name="strip.png")
+
+
+@pytest.mark.parametrize(("height", "width", "place"), [(5, 8, (1, 0)), (8, 5, (0, 1)), (8, 8, (0, 0)), (1, 8, (3, 0))])
+def test_plan_places_the_image_in_the_middle_of_the_square_when_it_pads(
+    height: int, width: int, place: tuple[int, int]
+) -> None:
+    geometry = plan(PreprocessRule(Exact(4, 4, "box"), pad=PadSquare((0.0, 0.0, 0.0))), height, width)
+    assert (geometry.padded, geometry.place, geometry.output) == ((8, 8), place, (4, 4))
+    assert geometry.placed(0) == (place[0], place[0] + height)
+
+
+def test_plan_refuses_a_square_that_would_fill_the_memory_when_it_pads() -> None:
+    rule = PreprocessRule(Exact(4, 4, "box"), pad=PadSquare((0.0, 0.0, 0.0)))
+    assert plan(rule, 1, 8000).padded == (8000, 8000)
+    with pytest.raises(ImageError, match=r"strip\.png of 8001 x 1 .*crop or shrink"):
+        plan(rule, 1, 8001, name="strip.png")
 
 
 def test_plan_does_not_depend_on_content_when_sizes_are_equal() -> None:
