@@ -182,8 +182,9 @@ class AnyTimeEstimator:
         return _optimistic(evidence, later, counted.moments).angle(self._shift) > self._target.angle
 
     def _hopeless_score(self, evidence: Cone | Fcsb) -> bool:
-        # The interval can shrink to the mean, and the mean may be as high as the interval's other end.
-        best = self._counted.score.score().upper
+        # The interval can shrink to the mean, and the mean may be as high as the interval's other end; but no lower
+        # bound from so many draws exceeds the second number (docs/theory.md section 1).
+        best = min(self._counted.score.score().upper, 1.0 + math.log(self._alpha) / self.most_draws)
         if isinstance(evidence, Cone):
             return Cone(2.0 * best - 1.0, self._alpha).angle(self._shift) > self._target.angle
         return replace(evidence, adaptive=best).angle(self._shift) > self._target.angle

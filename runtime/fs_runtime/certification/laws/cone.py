@@ -17,6 +17,8 @@ from fs_runtime.certification.normal import Floats, cdf, quantile
 _STEP = 0.01
 _MARGIN = 1e-9
 _LARGEST_SHIFT = 8.0
+# Nearer to one the best multipliers grow without end. What holds for a shorter mean holds for a longer one.
+_LARGEST_MEAN = 1.0 - 1e-6
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ def cone_angle(mean: float, shift: float) -> float:
     search proves nothing: F is evaluated once more where it ends, from above by the chord law, with a margin for
     rounding.
     """
+    mean = min(mean, _LARGEST_MEAN)
     known = closed_cone_angle(mean, shift)
     if not mean > 0.0 or shift == 0.0 or shift > _LARGEST_SHIFT:
         return known

@@ -1,6 +1,7 @@
 """Sequential certificates: that they stop when they may, are what they say, and hold wherever they stop."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +14,16 @@ from fs_runtime.certification import (
     Bound,
     CertificationError,
     CertifiedCurve,
+    Cone,
+    Fcsb,
     GramLaw,
     Target,
     certify_features,
     reference_of,
 )
+from fs_runtime.certification.confidence.bernstein import any_time_bernstein_upper
+from fs_runtime.certification.confidence.mixture import mixture_upper
+from fs_runtime.certification.confidence.score import ScoreSequence
 from fs_runtime.certification.estimation.moments import OffAxisMoments
 from fs_runtime.certification.laws import tails
 
@@ -108,12 +114,45 @@ def test_estimator_reports_its_own_evidence_when_it_stops() -> None:
     assert isinstance(law, GramLaw)
     assert law.any_time is not None
     assert law.tails.priors is not None
+    assert (law.alpha, law.tails.alpha) == (0.01, 0.005)
     inside = np.arccos(np.clip(rows @ reference - 1e-6, -1.0, 1.0)) <= law.tails.thresholds[law.cut]
     off_axis = (rows - np.outer(rows @ reference, reference)) * inside[:, None]
     assert law.largest_eigenvalue == pytest.approx(np.linalg.eigvalsh(off_axis.T @ off_axis)[-1] / 512, rel=1e-9)
     assert law.mean_norm == pytest.approx(np.linalg.norm(off_axis.mean(axis=0)), rel=1e-9)
     seen = [int((pilot @ reference < math.cos(t) + 1e-6).sum()) for t in law.tails.thresholds]
     assert [(prior.a, prior.b) for prior in law.tails.priors] == [(k + 0.5, PILOT - k + 0.5) for k in seen]
+
+
+def test_estimator_bounds_each_part_at_its_share_of_alpha() -> None:
+    encoder, rng = encoder_named("scattered", 256, 0.01), np.random.default_rng(2)
+    pilot, rows = shuffled(encoder, rng, PILOT), shuffled(encoder, rng, 512)
+    law = finished("gram", pilot, rows, 0.01).evidence
+    assert isinstance(law, GramLaw)
+    assert law.any_time is not None
+    assert law.tails.priors is not None
+    level = 0.005 / len(law.tails.thresholds)
+    counted = zip(law.tails.counts, law.tails.priors, strict=True)
+    expected = [mixture_upper(count, 512, level, prior) for count, prior in counted]
+    np.testing.assert_allclose(law.tails.upper, np.minimum.accumulate(expected), rtol=1e-12)
+    moment = law.rho**2 * mixture_upper(512 * law.largest_eigenvalue / law.rho**2, 512, 0.0025, law.any_time.prior)
+    assert law.second_moment == pytest.approx(moment, rel=1e-12)
+    mean = any_time_bernstein_upper(law.mean_norm, moment, law.rho, 512, 0.0025, law.any_time.rates)
+    assert law.mean == pytest.approx(mean, rel=1e-12)
+
+
+def test_estimator_takes_the_adaptive_bound_of_the_mean_when_it_is_for_the_cone_or_fcsb() -> None:
+    encoder, rng = encoder_named("scattered", 256, 0.01), np.random.default_rng(2)
+    pilot, rows = shuffled(encoder, rng, PILOT), shuffled(encoder, rng, 512)
+    reference = reference_of(pilot.mean(axis=0))
+    sequence = ScoreSequence(pilot @ reference, 0.01, None)
+    sequence.update(rows @ reference)
+    # The slack of 1e-6 in a cosine is half as much in a score.
+    lower = sequence.lower(0.01) - 0.5e-6
+    cone, fcsb = (finished(bound, pilot, rows, 0.01).evidence for bound in ("cone", "fcsb"))
+    assert isinstance(cone, Cone)
+    assert isinstance(fcsb, Fcsb)
+    assert cone.mean == pytest.approx(2.0 * lower - 1.0, rel=1e-12)
+    assert fcsb.score_lower == pytest.approx(lower, rel=1e-12)
 
 
 def test_estimator_refuses_when_the_target_is_out_of_reach() -> None:
@@ -162,39 +201,54 @@ def test_estimator_proves_by_the_eigenvalue_itself_when_the_lower_bound_is_far_o
 ) -> None:
     encoder, rng = encoder_named("scattered", 2048, 0.001), np.random.default_rng(0)
     monkeypatch.setattr(OffAxisMoments, "eigenvalue_from_below", lambda moments: 0.0)
-    target = Target(0.5 * SIGMA, 0.7)
+    target = Target(0.5 * SIGMA, 0.97)
     estimator, reference = started(shuffled(encoder, rng, 128), bound="gram", target=target, draws=4096, alpha=0.001)
+    misled = False
     while estimator.decided is None:
         rows = shuffled(encoder, rng, 32)
         estimator.update(rows @ reference, rows)
-        if estimator.decided is None:
-            assert estimator.finish().cosine(target.radius) < 0.7
-    assert estimator.finish().cosine(target.radius) >= 0.7
+        law = estimator.finish().evidence
+        assert isinstance(law, GramLaw)
+        misled |= estimator.decided is None and replace(law, largest_eigenvalue=0.0).angle(0.5) < target.angle
+    assert misled
+    assert estimator.decided == "proved"
+    assert estimator.finish().cosine(target.radius) >= 0.97
 
 
-def test_estimator_seldom_gives_up_when_the_target_is_within_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("bound", "name", "runs"),
+    [("angle-law", "rising", 60), ("gram", "scattered", 8), ("cone", "rising", 20), ("fcsb", "rising", 20)],
+)
+def test_estimator_seldom_gives_up_when_the_target_is_within_reach(
+    bound: Bound, name: str, runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Targets that are proved with 600 to 4,000 of 4,000 draws, were nobody to give up: the hardest to tell."""
-    encoder = encoder_named("rising", 1024, 0.01)
+    encoder = encoder_named(name, 1024, 0.01)
+
+    def outcome(pilot: Floats, rows: Floats, target: Target, *, patient: bool) -> tuple[str | None, int]:
+        estimator, reference = started(pilot, bound=bound, target=target, draws=4000, alpha=0.01)
+        if patient:
+            monkeypatch.setattr(estimator, "_hopeless", lambda: False)
+        for block in np.split(rows, 125):
+            estimator.update(block @ reference, block)
+            if estimator.decided is not None:
+                break
+        return estimator.decided, estimator.finish().draws
+
     gave_up = within_reach = 0
-    for seed in range(60):
+    for seed in range(runs):
         rng = np.random.default_rng(seed)
         pilot, rows = shuffled(encoder, rng, PILOT), shuffled(encoder, rng, 4000)
-        reference = reference_of(pilot.mean(axis=0))
-        wanted = finished("angle-law", pilot, rows, 0.01).cosine(0.5 * SIGMA) - 0.002
-        outcomes = []
-        for patient in (True, False):
-            estimator, _ = started(pilot, bound="angle-law", target=Target(0.5 * SIGMA, wanted), draws=4000, alpha=0.01)
-            if patient:
-                monkeypatch.setattr(estimator, "_hopeless", lambda: False)
-            for block in np.split(rows, 125):
-                estimator.update(block @ reference)
-                if estimator.decided is not None:
-                    break
-            outcomes.append((estimator.decided, estimator.finish().draws))
-        if outcomes[0][0] == "proved" and outcomes[0][1] > 600:
-            within_reach += 1
-            gave_up += outcomes[1][0] == "hopeless"
-    assert within_reach > 40
+        best = finished(bound, pilot, rows, 0.01).angle(0.5 * SIGMA)
+        target = Target(0.5 * SIGMA, math.cos(1.02 * best))
+        decided, draws = outcome(pilot, rows, target, patient=False)
+        if decided == "hopeless":
+            would, draws = outcome(pilot, rows, target, patient=True)
+            gave_up += would == "proved" and draws > 600
+            within_reach += would == "proved" and draws > 600
+        else:
+            within_reach += decided == "proved" and draws > 600
+    assert within_reach > 0.7 * runs
     assert gave_up <= 0.05 * within_reach
 
 
@@ -206,7 +260,7 @@ def finished(bound: Bound, pilot: Floats, rows: Floats, alpha: float) -> Certifi
 
 @pytest.mark.parametrize("name", ["hidden-turn", "hidden-critical", "rising", "likelihood-ratio"])
 def test_cone_holds_when_one_stops_at_the_worst_time(name: str) -> None:
-    runs, draws, alpha = 60, 512, 0.2
+    runs, draws, alpha = 40, 512, 0.2
     encoder, broken, said = encoder_named(name, draws, alpha), 0, 0
     truth = [
         max(angle_between(encoder.smoothed(sign * s), encoder.smoothed(0.0)) for sign in (-1.0, 1.0)) for s in SHIFTS
@@ -247,8 +301,8 @@ def broken_at_the_worst_time(name: str, bound: Bound, alpha: float, *, runs: int
 @pytest.mark.parametrize("name", ["hidden-turn", "hidden-critical", "two-sides", "likelihood-ratio", "scattered"])
 @pytest.mark.parametrize("bound", ["angle-law", "gram"])
 def test_certificates_hold_when_one_stops_at_the_worst_time(name: str, bound: Bound) -> None:
-    runs = 200 if bound == "angle-law" else 25
-    broken = broken_at_the_worst_time(name, bound, 0.1, runs=runs, draws=240, checks=8)
+    runs, checks = (200, 8) if bound == "angle-law" else (25, 4)
+    broken = broken_at_the_worst_time(name, bound, 0.1, runs=runs, draws=240, checks=checks)
     assert stats.binomtest(broken, runs, 0.1, alternative="greater").pvalue > 1e-6
 
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import special
+from scipy import optimize, special
 
 from fs_runtime.certification import Cone, certify_cosines, closed_cone_angle, cone_angle
 
@@ -18,8 +18,37 @@ def test_cone_angle_equals_the_reference_values(mean: float, shift: float, best:
     assert math.cos(closed_cone_angle(mean, shift)) == pytest.approx(closed, abs=1e-4)
 
 
+def best_angle(mean: float, shift: float) -> float:
+    """Where the dual of Theorem 5 crosses zero, by fine quadrature and quasi-Newton steps over lambda."""
+    z = np.linspace(-9.0, 9.0, 18_001)
+    weight = np.exp(-z * z / 2.0)
+    weight /= weight.sum()
+    ratio = np.exp(shift * z - shift * shift / 2.0)
+
+    def smallest(theta: float) -> float:
+        x, y = -math.sin(theta) * ratio, math.cos(theta) * ratio
+
+        def value(point: np.ndarray) -> tuple[float, np.ndarray]:
+            a, b = x - point[0], y - point[1]
+            length = np.maximum(np.hypot(a, b), 1e-14)
+            gradient = np.array([mean - weight @ (a / length), -(weight @ (b / length))])
+            return float(weight @ length) + mean * point[0], gradient
+
+        start = [-0.9 * math.sin(theta), 0.9 * math.cos(theta)]
+        return float(optimize.minimize(value, start, jac=True, method="BFGS", options={"gtol": 1e-9}).fun)
+
+    return float(optimize.brentq(smallest, 0.01, math.pi / 2.0 - 1e-3, xtol=1e-8))
+
+
+@pytest.mark.parametrize(("mean", "shift"), [(0.6, 0.5), (0.8, 0.5), (0.95, 1.0), (0.3, 0.1), (0.99, 1.5)])
+def test_cone_angle_is_just_above_the_best_when_that_is_found_by_quadrature(mean: float, shift: float) -> None:
+    best = best_angle(mean, shift)
+    assert best < cone_angle(mean, shift) < best * (1.0 + 1e-4)
+
+
 def test_cone_angle_never_exceeds_the_closed_form_and_is_monotone() -> None:
-    means, shifts = np.linspace(0.05, 0.999, 12), np.linspace(0.0, 3.0, 13)
+    means = np.array([*np.linspace(0.05, 0.999, 12), 0.99999, 1.0 - 1e-7, 1.0])
+    shifts = np.linspace(0.0, 3.0, 13)
     angles = np.array([[cone_angle(float(mean), float(shift)) for shift in shifts] for mean in means])
     closed = np.array([[closed_cone_angle(float(mean), float(shift)) for shift in shifts] for mean in means])
     assert np.all(angles <= closed)
@@ -46,7 +75,6 @@ def test_cone_angle_is_above_what_an_encoder_of_the_plane_turns(mean: float, shi
         for first in np.linspace(-6.0, -0.2, 30):
             x, y = -math.sin(theta) * ratio - first, math.cos(theta) * ratio
             y = y - np.median(y)
-            y -= 0.0
             f = np.stack([x, y]) / np.hypot(x, y)
             before, after = f @ weight, f @ (weight * ratio)
             if np.hypot(*before) < mean:
