@@ -18,6 +18,12 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     return prediction_of(feature_certificate(tmp_path_factory.mktemp("checks"), alpha=ALPHA / 3)).to_json()
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> str:
+    feature = feature_certificate(tmp_path_factory.mktemp("drawn"), alpha=ALPHA / 2)
+    return prediction_of(feature, ("margin", "vote")).to_json()
+
+
 def edited(text: str, edit: Callable[[dict[str, Any]], object]) -> str:
     content = json.loads(text)
     edit(content)
@@ -133,6 +139,61 @@ OTHER = {"index": 1, "name": "label 1"}
 def test_from_json_refuses_when_a_number_contradicts_the_others(text: str, path: tuple[Any, ...], value: Any) -> None:
     with pytest.raises(InputError, match=r"the certificate: its numbers contradict each other.*classify"):
         PredictionCertificate.from_json(put(text, path, value))
+
+
+def _levels(alpha: float, content: dict[str, Any]) -> None:
+    for claim in content["claims"]:
+        claim["alpha"] = alpha
+    content["claims"][0]["evidence"]["tails"]["alpha"] = alpha
+    content["claims"][1]["evidence"]["alpha"] = alpha
+
+
+def _draws(draws: int, content: dict[str, Any]) -> None:
+    content.update(draws=draws, most_draws=draws)
+    tails, vote = (claim["evidence"] for claim in content["claims"])
+    tails["tails"].update(draws=draws, counts=[0] * len(tails["tails"]["counts"]))
+    vote.update(draws=draws, count=0)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param(lambda c: c.update(sigma=0.0), id="sigma-zero"),
+        pytest.param(lambda c: c.update(sigma=1e9), id="sigma-huge"),
+        pytest.param(lambda c: _draws(0, c), id="no-draws"),
+        pytest.param(lambda c: c.update(most_draws=DRAWS + 1), id="stopped-early"),
+        pytest.param(lambda c: (c.update(most_draws=DRAWS + 1), c["claims"].pop(0)), id="vote-stopped-early"),
+        pytest.param(lambda c: (c.update(most_draws=DRAWS + 1), c["claims"].pop(1)), id="margin-stopped-early"),
+        pytest.param(lambda c: c.update(most_draws=DRAWS - 1), id="more-draws-than-allowed"),
+        pytest.param(lambda c: c.update(pilot=0), id="no-pilot"),
+        pytest.param(lambda c: c["image"].update(operator_norm=0.0), id="image"),
+        pytest.param(lambda c: c["image"].update(grid_distance=-1.0), id="grid"),
+        pytest.param(lambda c: c.update(margin=1.5), id="margin-above-one"),
+        pytest.param(lambda c: c.update(margin=-1.5), id="margin-below-minus-one"),
+        pytest.param(
+            lambda c: c.update(claims=[], radius=0.0, original_radius=0.0, kind=None, abstained=True), id="none"
+        ),
+        pytest.param(lambda c: _levels(0.0, c), id="level-zero"),
+        pytest.param(lambda c: _levels(-0.5, c), id="level-negative"),
+        pytest.param(lambda c: _levels(0.02, c), id="levels-above-alpha"),
+    ],
+)
+def test_from_json_refuses_when_numbers_without_a_cone_are_impossible(
+    drawn: str, edit: Callable[[dict[str, Any]], object]
+) -> None:
+    PredictionCertificate.from_json(drawn)
+    with pytest.raises(InputError, match="contradict"):
+        PredictionCertificate.from_json(edited(drawn, edit))
+
+
+def test_from_json_refuses_when_the_features_angle_is_not_to_the_reference(
+    text: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    options: dict[str, Any] = {"alpha": ALPHA / 3, "bound": "cone", "pilot": 128}
+    cone = feature_certificate(tmp_path_factory.mktemp("cone"), **options)
+    assert cone.reference.tolist() == json.loads(text)["feature"]["reference"]
+    with pytest.raises(InputError, match="contradict"):
+        PredictionCertificate.from_json(put(text, ("feature",), json.loads(cone.to_json())))
 
 
 def test_from_json_refuses_when_a_kind_stands_twice(text: str) -> None:
