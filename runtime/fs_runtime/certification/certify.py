@@ -20,8 +20,8 @@ def certify_cosines(
         cosines: [n] cosines of the certifying draws, independent and identically distributed.
         sigma: noise standard deviation, in units of [0, 1] pixels.
         alpha: probability that the certificate may fail.
-        bound: ``"angle-law"`` (docs/theory.md section 2), ``"cone"`` (section 3) or ``"fcsb"`` (the baseline of
-            arXiv 2601.16200).
+        bound: ``"angle-law"`` (docs/theory.md section 2), ``"cone"`` (section 3: the angle to f_hat(x), not to v) or
+            ``"fcsb"`` (the baseline of arXiv 2601.16200).
 
     Returns:
         The certified curve; its guarantee is in its docstring.
@@ -49,7 +49,8 @@ def certify_features(
         features: [n, D] unit rows of the certifying draws, independent and identically distributed.
         sigma: noise standard deviation, in units of [0, 1] pixels.
         alpha: probability that the certificate may fail.
-        bound: ``"gram"`` (docs/theory.md section 11), ``"angle-law"``, ``"cone"`` or ``"fcsb"``.
+        bound: ``"gram"`` (docs/theory.md section 11), ``"angle-law"``, ``"cone"`` (the angle to f_hat(x), not to
+            the reference) or ``"fcsb"``.
 
     Returns:
         The certified curve; its guarantee is in its docstring.

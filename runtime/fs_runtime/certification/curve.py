@@ -14,6 +14,7 @@ from fs_runtime.certification.laws.fcsb import Fcsb
 from fs_runtime.certification.laws.gram_law import GramLaw
 
 Bound = Literal["gram", "angle-law", "cone", "fcsb"]
+"""Which theorem. ``cone`` is about the angle to f_hat(x) without the perturbation, the others that to the reference."""
 BOUNDS: tuple[Bound, ...] = ("gram", "angle-law", "cone", "fcsb")
 Evidence = GramLaw | AngleLaw | Cone | Fcsb
 

@@ -41,6 +41,9 @@ class AnyTimeEstimator:
     by beta-binomial mixtures, the Gram law's moments by mixtures too (docs/theory.md Theorems 4 and 16), ``cone`` and
     ``fcsb`` by the score's confidence sequence.
 
+    Checks come at numbers of draws that grow by 7 % or more, from the first that could prove the target on
+    (docs/theory.md section 2.3).
+
     Futility: a target is hopeless when it would be missed even at the most draws and with every frequency two standard
     errors below the one seen, the sample's share in the moments taken off. It is asked at 256 draws and at each
     doubling, and stopping early cannot break a certificate.
