@@ -19,7 +19,7 @@ from fs_runtime.certification.laws.angle_law import AngleLaw
 from fs_runtime.certification.laws.cone import Cone
 from fs_runtime.certification.laws.fcsb import Fcsb
 from fs_runtime.certification.laws.gram_law import AnyTimeMoments, GramLaw
-from fs_runtime.certification.laws.tails import COSINE_SLACK, TailBounds, count_beyond
+from fs_runtime.certification.laws.tails import TailBounds, count_beyond
 from fs_runtime.certification.normal import Floats
 
 Decision = Literal["proved", "hopeless"]
@@ -113,15 +113,7 @@ class AnyTimeEstimator:
         """
         if not 1 <= self._counted.draws <= self.most_draws:
             raise CertificationError(f"between 1 and {self.most_draws} draws were announced, not {self._counted.draws}")
-        return CertifiedCurve(
-            bound=self._bound,
-            sigma=self._sigma,
-            alpha=self._alpha,
-            draws=self._counted.draws,
-            pilot=len(self._counted.pilot),
-            evidence=self._evidence(),
-            score=self._counted.score.score(),
-        )
+        return self._counted.curve(self._evidence())
 
     def _fewest_draws(self) -> int | None:
         # Tails are bounded at their share of alpha, and no event at all is the best that they can show.
@@ -138,7 +130,7 @@ class AnyTimeEstimator:
             angle = self._evidence().angle(self._shift)
         if angle <= self._target.angle:
             self.decided = "proved"
-        elif self._counted.draws >= self._next_doubt and self._hopeless():
+        elif self._counted.draws >= self._next_doubt and self._hopeless(evidence):
             self.decided = "hopeless"
         else:
             if self._counted.draws >= self._next_doubt:
@@ -149,31 +141,12 @@ class AnyTimeEstimator:
             self._next_check = min(math.ceil(self._counted.draws * step), self.most_draws)
 
     def _evidence(self, eigenvalue: float | None = None) -> Evidence:
-        counted, alpha, draws = self._counted, self._alpha, self._counted.draws
-        if self._bound == "fcsb":
-            adaptive = counted.score.lower(alpha) - 0.5 * COSINE_SLACK
-            return Fcsb(counted.score.mean_cosine, draws, alpha, adaptive)
-        if self._bound == "cone":
-            return Cone(2.0 * counted.score.lower(alpha) - 1.0 - COSINE_SLACK, alpha)
-        counts = tuple(int(count) for count in counted.counts)
-        level = alpha if counted.moments is None else 0.5 * alpha
-        tails = TailBounds(counted.plan.thresholds, counts, draws, level, self._priors)
-        if counted.moments is None:
-            return AngleLaw(tails)
-        return GramLaw(
-            tails=tails,
-            cut=counted.plan.cut,
-            largest_eigenvalue=counted.moments.largest_eigenvalue if eigenvalue is None else eigenvalue,
-            mean_norm=counted.moments.mean_norm,
-            alpha=alpha,
-            any_time=self._any_time,
-        )
+        return self._counted.evidence(priors=self._priors, any_time=self._any_time, eigenvalue=eigenvalue)
 
-    def _hopeless(self) -> bool:
+    def _hopeless(self, evidence: Evidence) -> bool:
         counted, draws, most = self._counted, self._counted.draws, self.most_draws
         if draws >= most:
             return False  # it has simply not been proved
-        evidence = self._evidence(None if counted.moments is None else counted.moments.eigenvalue_from_below())
         if isinstance(evidence, Cone | Fcsb):
             return self._hopeless_score(evidence)
         tails = evidence.tails

@@ -16,11 +16,9 @@ _UNIT_SLACK = 1e-4
 
 def smallest_draws(alpha: float, bound: Bound) -> int:
     """The fewest draws with which an outcome at all thresholds certifies something (docs/theory.md section 2.4)."""
-    if bound == "fcsb":
-        # Even S_hat = 1 leaves 1 - sqrt(ln(1 / alpha) / 2n), which must exceed 1/2.
-        return math.floor(2.0 * math.log(1.0 / alpha)) + 1
-    if bound == "cone":
-        # A bet of one on scores of one leaves ln(1 / alpha) / n, and more than half must remain.
+    if bound in ("fcsb", "cone"):
+        # More than half of the score must remain. Even S_hat = 1 leaves fcsb 1 - sqrt(ln(1 / alpha) / 2n), and bets of
+        # one on scores of one leave the cone 1 - ln(1 / alpha) / n.
         return math.floor(2.0 * math.log(1.0 / alpha)) + 1
     # With no draw beyond any threshold 1 - (level / J)^(1/n) must stay below 1/2.
     level = alpha if bound == "angle-law" else 0.5 * alpha

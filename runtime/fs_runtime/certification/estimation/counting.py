@@ -5,13 +5,18 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from fs_runtime.certification.confidence.mixture import BetaPrior
 from fs_runtime.certification.confidence.score import ScoreSequence
-from fs_runtime.certification.curve import Bound
+from fs_runtime.certification.curve import Bound, CertifiedCurve, Evidence
 from fs_runtime.certification.errors import CertificationError
 from fs_runtime.certification.estimation.checks import checked_cosines, unit_rows
 from fs_runtime.certification.estimation.moments import OffAxisMoments
 from fs_runtime.certification.estimation.pilot import plan_thresholds
-from fs_runtime.certification.laws.tails import count_beyond
+from fs_runtime.certification.laws.angle_law import AngleLaw
+from fs_runtime.certification.laws.cone import Cone
+from fs_runtime.certification.laws.fcsb import Fcsb
+from fs_runtime.certification.laws.gram_law import AnyTimeMoments, GramLaw
+from fs_runtime.certification.laws.tails import COSINE_SLACK, TailBounds, count_beyond
 from fs_runtime.certification.normal import Floats
 
 
@@ -39,6 +44,10 @@ class DrawCounts:
         """Fix thresholds from the pilot's cosines; ``draws`` None: their number is not fixed beforehand."""
         if not 0.0 < sigma < math.inf:
             raise CertificationError(f"sigma must be a positive number, not {sigma}")
+        self._sigma = sigma
+        self._alpha = alpha
+        self._bound = bound
+        self._fixed = draws is not None
         self.pilot = checked_cosines(pilot, "pilot")
         self.plan = plan_thresholds(self.pilot)
         self.counts = np.zeros(len(self.plan.thresholds), dtype=np.int64)
@@ -68,3 +77,50 @@ class DrawCounts:
         self.score.update(checked)
         if self.moments is not None and rows is not None:
             self.moments.update(checked, rows)
+
+    def evidence(
+        self,
+        *,
+        priors: tuple[BetaPrior, ...] | None = None,
+        any_time: AnyTimeMoments | None = None,
+        eigenvalue: float | None = None,
+    ) -> Evidence:
+        """The evidence of the draws so far.
+
+        Args:
+            priors: one a threshold, where the number of draws was not fixed beforehand.
+            any_time: for the Gram law, likewise.
+            eigenvalue: in place of the largest one of the moments.
+        """
+        score, alpha = self.score, self._alpha
+        if self._bound == "fcsb":
+            # Hoeffding's inequality needs a number of draws that was fixed.
+            adaptive = None if self._fixed else score.lower(alpha) - 0.5 * COSINE_SLACK
+            return Fcsb(score.mean_cosine, self.draws, alpha, adaptive)
+        if self._bound == "cone":
+            return Cone(2.0 * score.lower(alpha) - 1.0 - COSINE_SLACK, alpha)
+        counts = tuple(int(count) for count in self.counts)
+        level = alpha if self.moments is None else 0.5 * alpha
+        tails = TailBounds(self.plan.thresholds, counts, self.draws, level, priors)
+        if self.moments is None:
+            return AngleLaw(tails)
+        return GramLaw(
+            tails=tails,
+            cut=self.plan.cut,
+            largest_eigenvalue=self.moments.largest_eigenvalue if eigenvalue is None else eigenvalue,
+            mean_norm=self.moments.mean_norm,
+            alpha=alpha,
+            any_time=any_time,
+        )
+
+    def curve(self, evidence: Evidence) -> CertifiedCurve:
+        """The certificate that rests on ``evidence``."""
+        return CertifiedCurve(
+            bound=self._bound,
+            sigma=self._sigma,
+            alpha=self._alpha,
+            draws=self.draws,
+            pilot=len(self.pilot),
+            evidence=evidence,
+            score=self.score.score(),
+        )

@@ -181,7 +181,7 @@ def test_estimator_checks_at_numbers_of_draws_that_grow_geometrically(monkeypatc
     checked: list[int] = []
     check = estimator._check
     monkeypatch.setattr(estimator, "_check", lambda: (checked.append(estimator._counted.draws), check()))
-    monkeypatch.setattr(estimator, "_hopeless", lambda: False)
+    monkeypatch.setattr(estimator, "_hopeless", lambda evidence: False)
     for row in rows:
         estimator.update([row @ reference])
     assert estimator.decided is None
@@ -228,7 +228,7 @@ def test_estimator_seldom_gives_up_when_the_target_is_within_reach(
     def outcome(pilot: Floats, rows: Floats, target: Target, *, patient: bool) -> tuple[str | None, int]:
         estimator, reference = started(pilot, bound=bound, target=target, draws=4000, alpha=0.01)
         if patient:
-            monkeypatch.setattr(estimator, "_hopeless", lambda: False)
+            monkeypatch.setattr(estimator, "_hopeless", lambda evidence: False)
         for block in np.split(rows, 125):
             estimator.update(block @ reference, block)
             if estimator.decided is not None:
