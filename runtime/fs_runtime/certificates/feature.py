@@ -13,15 +13,17 @@ import safetensors.numpy
 
 from fs_runtime.backends import BackendInfo
 from fs_runtime.certificates.feature_checks import check_numbers
+from fs_runtime.certificates.files import certificate_text, write_certificate
 from fs_runtime.certificates.settings import ReferenceKind
 from fs_runtime.certification import AngleLaw, Bound, CertifiedCurve, Cone, Fcsb, GramLaw, RobustnessScore, Target
 from fs_runtime.certification.laws.tails import COSINE_SLACK
 from fs_runtime.errors import InputError
-from fs_runtime.files import write_together
 from fs_runtime.grid import GRID_STEP
 from fs_runtime.noise import Seed
 
 SCHEMA: Literal["fs-runtime/feature-certificate/1"] = "fs-runtime/feature-certificate/1"
+HexSeed = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+SeedSource = Literal["os-entropy", "caller"]
 LARGEST_EMBEDDED = 4096
 """Reference features of more dimensions are kept in a .safetensors file beside the JSON."""
 
@@ -82,6 +84,17 @@ class Provenance:
     generator: str
     seed: Seed
     runtime: str
+
+    def to_wire(self) -> dict[str, Any]:
+        """Its fields in the JSON of a certificate: flat, seed in hexadecimal."""
+        return {
+            "graph_sha256": self.graph_sha256,
+            "backend": self.backend,
+            "generator": self.generator,
+            "seed": f"{self.seed.value:032x}",
+            "seed_source": self.seed.source,
+            "runtime": self.runtime,
+        }
 
 
 class _Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -211,12 +224,7 @@ class FeatureCertificate:
         Raises:
             OSError: a file cannot be written; nothing is left half-written.
         """
-        path = Path(path)
-        if len(self.reference) <= LARGEST_EMBEDDED:
-            write_together({path: f"{self.to_json()}\n".encode()})
-            return
-        beside = path.with_name(path.name + ".safetensors")
-        write_together({beside: self.reference_file(), path: f"{self.json_beside(beside.name)}\n".encode()})
+        write_certificate(path, self.json_beside, self.large_reference)
 
     @classmethod
     def from_json(cls, text: str) -> "FeatureCertificate":
@@ -244,13 +252,7 @@ class FeatureCertificate:
             InputError: the file is missing or is not such a certificate.
         """
         path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"{path} cannot be read as a certificate ({error}): name a file that certify wrote"
-            ) from error
-        return _decode(text, str(path), path.parent)
+        return _decode(certificate_text(path, "certify"), str(path), path.parent)
 
     def _on_grid(self, radius: float) -> float:
         # At radius 0 the attacked image is the image, so the grid moves both alike and costs nothing.
@@ -262,13 +264,14 @@ class FeatureCertificate:
         angles = ((radius, self.angle(radius)) for radius in radii)
         return tuple(_Point(radius, angle, math.cos(angle)) for radius, angle in angles)
 
-    def reference_file(self) -> bytes:
-        """What a .safetensors file with a large reference holds."""
-        return safetensors.numpy.save({"reference": self.reference})
+    @property
+    def large_reference(self) -> npt.NDArray[np.float64] | None:
+        """The reference where it is too long for JSON."""
+        return self.reference if len(self.reference) > LARGEST_EMBEDDED else None
 
     def json_beside(self, reference_file: str | None) -> str:
         """The JSON; it names ``reference_file``, in the same folder, as where a large reference is."""
-        embedded = self.reference.tolist() if len(self.reference) <= LARGEST_EMBEDDED else None
+        embedded = self.reference.tolist() if self.large_reference is None else None
         wire = _Wire(
             schema=SCHEMA,
             bound=self.bound,
@@ -284,16 +287,11 @@ class FeatureCertificate:
             reference_sha256=reference_sha256(self.reference),
             reference_file=reference_file,
             image=self.image,
-            graph_sha256=self.provenance.graph_sha256,
-            backend=self.provenance.backend,
-            generator=self.provenance.generator,
-            seed=f"{self.seed:032x}",
-            seed_source=self.provenance.seed.source,
             until=self.until,
             most_draws=self.most_draws,
             outcome=self.outcome,
-            runtime=self.provenance.runtime,
             reference=embedded,
+            **self.provenance.to_wire(),
         )
         return msgspec.json.encode(wire).decode()
 
@@ -321,8 +319,8 @@ class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     graph_sha256: str
     backend: BackendInfo
     generator: str
-    seed: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
-    seed_source: Literal["os-entropy", "caller"]
+    seed: HexSeed
+    seed_source: SeedSource
     runtime: str
     reference: list[float] | None
 
@@ -331,7 +329,6 @@ def _decode(text: str, name: str, folder: Path | None) -> FeatureCertificate:
     try:
         wire = msgspec.json.decode(text, type=_Wire)
         evidence = msgspec.json.decode(wire.evidence, type=_EVIDENCE[wire.bound])
-        seed = Seed(int(wire.seed, 16), wire.seed_source)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InputError(
             f"{name} is not a certificate of schema {SCHEMA} ({error}): certify the image again"
@@ -356,7 +353,7 @@ def _decode(text: str, name: str, folder: Path | None) -> FeatureCertificate:
             graph_sha256=wire.graph_sha256,
             backend=wire.backend,
             generator=wire.generator,
-            seed=seed,
+            seed=Seed(int(wire.seed, 16), wire.seed_source),
             runtime=wire.runtime,
         ),
         until=wire.until,

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fs_runtime.bundle.prototypes import Prototypes
-from fs_runtime.certificates.feature import LARGEST_EMBEDDED, FeatureCertificate, ImageFacts
+from fs_runtime.certificates.feature import FeatureCertificate, ImageFacts
+from fs_runtime.certificates.files import certificate_text, write_certificate
 from fs_runtime.certificates.prediction_checks import check_prediction
 from fs_runtime.certificates.prediction_parts import Binding, Claim, NamedLabel, PrototypeFacts
 from fs_runtime.certificates.prediction_wire import SCHEMA, Wire, WireClaim, decoded
 from fs_runtime.certification.prediction import Kind, LabelClaim, LabelCone, MarginLaw, Rivals, VoteLaw, best_labels
 from fs_runtime.errors import InputError
-from fs_runtime.files import write_together
 
 # Margins of prototypes that nearly coincide keep few digits from one machine to another.
 _SAME_MARGIN = 1e-7
@@ -228,12 +228,7 @@ class PredictionCertificate:
         Raises:
             OSError: a file cannot be written; nothing is left half-written.
         """
-        path = Path(path)
-        if self.feature is None or len(self.feature.reference) <= LARGEST_EMBEDDED:
-            write_together({path: f"{self.to_json()}\n".encode()})
-            return
-        beside = path.with_name(path.name + ".safetensors")
-        write_together({beside: self.feature.reference_file(), path: f"{self._json(beside.name)}\n".encode()})
+        write_certificate(path, self._json, None if self.feature is None else self.feature.large_reference)
 
     @classmethod
     def from_json(cls, text: str) -> "PredictionCertificate":
@@ -261,16 +256,10 @@ class PredictionCertificate:
             InputError: the file is missing or is not such a certificate.
         """
         path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"{path} cannot be read as a certificate ({error}): name a file that classify wrote"
-            ) from error
-        return _decode(text, str(path), path.parent)
+        return _decode(certificate_text(path, "classify"), str(path), path.parent)
 
     def _json(self, beside: str | None) -> str:
-        binding, provenance = self.binding, self.binding.provenance
+        binding = self.binding
         wire = Wire(
             schema=SCHEMA,
             labels=self.labels,
@@ -301,13 +290,8 @@ class PredictionCertificate:
             reference_kind=binding.reference_kind,
             reference_sha256=binding.reference_sha256,
             image=binding.image,
-            graph_sha256=provenance.graph_sha256,
-            backend=provenance.backend,
-            generator=provenance.generator,
-            seed=f"{provenance.seed.value:032x}",
-            seed_source=provenance.seed.source,
-            runtime=provenance.runtime,
             feature=msgspec.Raw(b"null" if self.feature is None else self.feature.json_beside(beside).encode()),
+            **binding.provenance.to_wire(),
         )
         return msgspec.json.encode(wire).decode()
 

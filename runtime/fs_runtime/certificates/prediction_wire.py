@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from fs_runtime.backends import BackendInfo
-from fs_runtime.certificates.feature import ImageFacts, Provenance
+from fs_runtime.certificates.feature import HexSeed, ImageFacts, Provenance, SeedSource
 from fs_runtime.certificates.prediction_parts import Binding, Claim, NamedLabel, PrototypeFacts
 from fs_runtime.certificates.settings import ReferenceKind
 from fs_runtime.certification.prediction import Kind, LabelCone, MarginLaw, VoteLaw
@@ -53,8 +53,8 @@ class Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     graph_sha256: str
     backend: BackendInfo
     generator: str
-    seed: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
-    seed_source: Literal["os-entropy", "caller"]
+    seed: HexSeed
+    seed_source: SeedSource
     runtime: str
     # The feature certificate, or null: msgspec takes Raw alone only.
     feature: msgspec.Raw
@@ -83,7 +83,6 @@ def decoded(text: str, name: str) -> tuple[Wire, tuple[Claim, ...], Binding]:
             )
             for claim in wire.claims
         )
-        seed = Seed(int(wire.seed, 16), wire.seed_source)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InputError(
             f"{name} is not a certificate of schema {SCHEMA} ({error}): classify the image again"
@@ -94,7 +93,7 @@ def decoded(text: str, name: str) -> tuple[Wire, tuple[Claim, ...], Binding]:
             graph_sha256=wire.graph_sha256,
             backend=wire.backend,
             generator=wire.generator,
-            seed=seed,
+            seed=Seed(int(wire.seed, 16), wire.seed_source),
             runtime=wire.runtime,
         ),
         sigma=wire.sigma,
