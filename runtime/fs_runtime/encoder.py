@@ -29,7 +29,7 @@ from fs_runtime.drawing.job import Progress
 from fs_runtime.environment import MOST_THREADS, default_max_pixels, default_threads
 from fs_runtime.errors import BackendError, FsError, InputError
 from fs_runtime.noise import GENERATOR, NoiseBlocks, Seed
-from fs_runtime.preprocess import ImageLike, PreparedImage, prepare
+from fs_runtime.preprocess import ImageLike, PreparedImage, decode, prepare
 from fs_runtime.version import __version__
 
 Floats = npt.NDArray[np.float64]
@@ -132,6 +132,14 @@ class SmoothedEncoder:
         """Hash of the smoothed graph, which certificates are bound to."""
         return self._graph.sha256
 
+    def image_sha256(self, image: ImageLike) -> str:
+        """Hash of an image's decoded pixels, by which certificates know it.
+
+        Raises:
+            ImageError: the image cannot be read.
+        """
+        return decode(image, max_pixels=self._max_pixels).sha256
+
     def __enter__(self) -> "SmoothedEncoder":
         return self
 
@@ -220,10 +228,7 @@ class SmoothedEncoder:
             InputError: another argument is out of range.
         """
         settings = self._settings(draws, alpha, pilot, bound, reference, until)
-        [done] = self._certified([self._certify_job(image, settings, Seed.make(seed), progress)], settings)
-        if isinstance(done, Exception):
-            raise done
-        return done
+        return self._one(self._certify_job(image, settings, Seed.make(seed), progress), settings)
 
     def certify_many(
         self,
@@ -311,10 +316,7 @@ class SmoothedEncoder:
         job = self._certify_job(
             prepared, settings, certificate.provenance.seed, progress, most_draws=certificate.most_draws
         )
-        [done] = self._certified([job], settings)
-        if isinstance(done, Exception):
-            raise done
-        return Replay.compared(certificate, done)
+        return Replay.compared(certificate, self._one(job, settings))
 
     def _settings(
         self, draws: int, alpha: float, pilot: int | None, bound: str, reference: str, until: Target | None
@@ -352,6 +354,13 @@ class SmoothedEncoder:
             sequential=settings.until is not None and most_draws is None,
             progress=progress,
         )
+
+    def _one(self, job: CertifyJob, settings: CertifySettings) -> FeatureCertificate:
+        """The certificate of one job, whose error is raised."""
+        [done] = self._certified([job], settings)
+        if isinstance(done, Exception):
+            raise done
+        return done
 
     def _certified(
         self, jobs: Iterable[CertifyJob | FailedJob], settings: CertifySettings

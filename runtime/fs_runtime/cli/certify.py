@@ -1,10 +1,10 @@
 """``fs-runtime certify``: how far an attacker can turn the feature of each image."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 
@@ -14,12 +14,11 @@ from fs_runtime.cli import options
 from fs_runtime.cli.certificate_table import certificate_table, explanation, summary
 from fs_runtime.cli.error_line import error_line
 from fs_runtime.cli.images import ImageList, image_list
-from fs_runtime.cli.results_file import append_line, appending, done_before
+from fs_runtime.cli.results_file import appending, done_before
 from fs_runtime.cli.run import ABSTAINED, exit_code, tell, writing
 from fs_runtime.cli.terminal import data, draw_progress, messages
 from fs_runtime.encoder import SmoothedEncoder, load
 from fs_runtime.errors import InputError
-from fs_runtime.preprocess import decode
 
 _DRAWS = 1024
 _MOST_DRAWS = 20_000
@@ -103,9 +102,9 @@ def certify(
         if resume and output is not None:
             with writing(output):
                 done = done_before(output, settings, encoder.graph_sha256)
-            listed = _without(done, listed)
-        lines = None if output is None else stack.enter_context(_appending(output))
-        sink = _Sink(as_json=as_json, lines=lines, output=output, save=save)
+            listed = _without(done, listed, encoder)
+        append = None if output is None else stack.enter_context(appending(output))
+        sink = _Sink(as_json=as_json, append=append, save=save)
         _certify(encoder, listed, asked, seed, sink)
     if sink.certificates and not as_json:
         data().print(certificate_table(sink.certificates))
@@ -143,13 +142,12 @@ def _certify(
 class _Sink:
     """Where results go as they come."""
 
-    def __init__(self, *, as_json: bool, lines: IO[bytes] | None, output: Path | None, save: Path | None) -> None:
+    def __init__(self, *, as_json: bool, append: Callable[[str], None] | None, save: Path | None) -> None:
         self.certificates: list[FeatureCertificate] = []
         self.failure = 0
         self.failed = 0
         self._as_json = as_json
-        self._lines = lines
-        self._output = output
+        self._append = append
         self._save = save
 
     def add(self, number: int, image: Path, certificate: FeatureCertificate) -> None:
@@ -169,24 +167,18 @@ class _Sink:
     def _write(self, line: str) -> None:
         if self._as_json:
             click.echo(line)
-        if self._lines is not None and self._output is not None:
-            with writing(self._output):
-                append_line(self._lines, line)
+        if self._append is not None:
+            self._append(line)
 
 
-def _appending(output: Path) -> Any:
-    with writing(output):
-        return appending(output)
-
-
-def _without(done: frozenset[str], listed: ImageList) -> ImageList:
+def _without(done: frozenset[str], listed: ImageList, encoder: SmoothedEncoder) -> ImageList:
     """The images that are not done; those that cannot be read are left for their error."""
 
     def remaining() -> Iterator[Path]:
         skipped = 0
         for path in listed.paths:
             try:
-                sha256 = decode(path).sha256
+                sha256 = encoder.image_sha256(path)
             except InputError:
                 sha256 = ""
             if sha256 in done:

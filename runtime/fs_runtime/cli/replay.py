@@ -8,12 +8,12 @@ import click
 import msgspec
 
 from fs_runtime.certificates.feature import FeatureCertificate
+from fs_runtime.certificates.files import certificate_text
 from fs_runtime.certificates.replay import Replay
 from fs_runtime.cli import options
 from fs_runtime.cli.terminal import cell, data, draw_progress, encodable, printable, table
-from fs_runtime.encoder import load
+from fs_runtime.encoder import SmoothedEncoder, load
 from fs_runtime.errors import FsError, InputError
-from fs_runtime.preprocess import decode
 
 
 @click.command()
@@ -31,7 +31,7 @@ def replay(certificate: Path, image: Path, bundle: Path, as_json: bool, **openin
     Exit code 1 if some field did not come out again; a hand-edited certificate is found out so.
     """
     with load(bundle, **opening) as encoder, draw_progress(1) as progress:
-        stated = _certificate(certificate, image, opening.get("max_pixels"))
+        stated = _certificate(certificate, image, encoder)
         result = encoder.replay(stated, image, progress=partial(progress.update, 0, str(image)))
     if as_json:
         click.echo(_line(certificate, image, result))
@@ -40,15 +40,13 @@ def replay(certificate: Path, image: Path, bundle: Path, as_json: bool, **openin
     return 0 if result.equal else FsError.exit_code
 
 
-def _certificate(path: Path, image: Path, max_pixels: int | None) -> FeatureCertificate:
+def _certificate(path: Path, image: Path, encoder: SmoothedEncoder) -> FeatureCertificate:
     """The certificate in ``path``; of several, the one about ``image``."""
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as a certificate ({error}): name a file that certify wrote") from error
+    text = certificate_text(path, "certify")
+    lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) <= 1:
-        return FeatureCertificate.read(path)
-    sha256 = decode(image, **({} if max_pixels is None else {"max_pixels": max_pixels})).sha256
+        return FeatureCertificate.parse(text, str(path), path.parent)
+    sha256 = encoder.image_sha256(image)
     for number, line in enumerate(lines, 1):
         if sha256 in line:
             return FeatureCertificate.parse(line, f"{path}, line {number}", path.parent)

@@ -1,24 +1,15 @@
 """A file of JSON lines that grows as results come, and that an interrupted run is resumed from."""
 
-import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
-
-import msgspec
 
 from fs_runtime.certificates.settings import CertifySettings
+from fs_runtime.cli.run import writing
 from fs_runtime.errors import InputError
 from fs_runtime.files import write_together
-from fs_runtime.report.results import read_results
-
-ERROR_SCHEMA = "fs-runtime/error/1"
-
-
-class _Line(msgspec.Struct):
-    schema: str
+from fs_runtime.report.results import Failure, read_line
 
 
 def done_before(path: Path, settings: CertifySettings, graph_sha256: str) -> frozenset[str]:
@@ -41,29 +32,34 @@ def done_before(path: Path, settings: CertifySettings, graph_sha256: str) -> fro
     for number, line in enumerate(whole.splitlines() if whole else [], 1):
         name = f"{path}, line {number}"
         try:
-            schema = msgspec.json.decode(line, type=_Line).schema
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            item = read_line(line)
+        except InputError as error:
             raise InputError(f"{name} is no JSON line of certify ({error}): write to another -o") from error
-        if schema == ERROR_SCHEMA:
+        if isinstance(item, Failure):
             continue
-        [certificate] = read_results(io.BytesIO(line + b"\n"), name).certificates
-        settings.refuse_other(certificate, graph_sha256, name)
-        hashes.add(certificate.image.sha256)
+        settings.refuse_other(item, graph_sha256, name)
+        hashes.add(item.image.sha256)
         kept.append(line + b"\n")
     write_together({path: b"".join(kept)})
     return frozenset(hashes)
 
 
 @contextmanager
-def appending(path: Path) -> Iterator[IO[bytes]]:
-    """``path``, opened to write whole lines at its end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        yield file
+def appending(path: Path) -> Iterator[Callable[[str], None]]:
+    """What writes one more line to ``path``, so that it outlasts this process.
 
+    Raises:
+        FsError: the file cannot be opened or written.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab")
 
-def append_line(file: IO[bytes], line: str) -> None:
-    """Write one line so that it outlasts this process."""
-    file.write(line.encode() + b"\n")
-    file.flush()
-    os.fsync(file.fileno())
+    def append(line: str) -> None:
+        with writing(path):
+            file.write(line.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    with file:
+        yield append

@@ -89,7 +89,7 @@ class CertifyJob(Job):
     @property
     def reference(self) -> Floats:
         """[D] the certified vector, as soon as there is one."""
-        return self._sum * 0.0 if self._vector is None else self._vector
+        return np.zeros_like(self._sum) if self._vector is None else self._vector
 
     def _take(self, phase: int, last: bool, measured: Measured) -> None:
         if phase == len(self.phases) - 1:

@@ -74,7 +74,7 @@ def read_results(lines: IO[bytes], name: str) -> Results:
     torn = False
     for number, line in _numbered(lines, name):
         try:
-            item = _item(line)
+            item = read_line(line)
         except InputError as error:
             torn = not line.endswith(b"\n")
             if torn:
@@ -102,7 +102,12 @@ def _numbered(lines: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _item(line: bytes) -> FeatureCertificate | Failure:
+def read_line(line: bytes) -> FeatureCertificate | Failure:
+    """What one line holds: a certificate, without its reference feature, or an image that failed.
+
+    Raises:
+        InputError: neither.
+    """
     try:
         schema = msgspec.json.decode(line, type=_Schema).schema
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

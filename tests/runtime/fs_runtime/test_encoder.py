@@ -273,6 +273,13 @@ def test_certify_gives_the_same_numbers_when_the_image_comes_as_file_or_array(
     assert len({repr(certificate.curve) for certificate in certificates}) == 1
 
 
+def test_image_sha256_is_the_certificates_and_keeps_to_the_encoders_limit(pooled_bundle: Path) -> None:
+    with fs_runtime.load(pooled_bundle, threads=1) as encoder:
+        assert encoder.image_sha256(IMAGE) == encoder.certify(IMAGE, draws=100, alpha=0.01).image.sha256
+    with fs_runtime.load(pooled_bundle, threads=1, max_pixels=63) as encoder, pytest.raises(ImageError, match="63"):
+        encoder.image_sha256(IMAGE)
+
+
 # ---- the token tap
 
 

@@ -395,6 +395,13 @@ def test_certify_goes_on_when_references_are_too_long_for_the_lines(
     assert results.read_bytes() == before
 
 
+def test_certify_names_the_file_when_results_cannot_be_written(folder: Path) -> None:
+    outcome = invoke(cli, "certify", folder / "bundle", folder / "good.png", *QUICK, "-o", folder / "good.png" / "x")
+    assert outcome.code == 1
+    assert "cannot write" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
 def test_certify_never_retries_an_abstention_when_it_goes_on(folder: Path, tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
     arguments = ("certify", folder / "scattering", folder / "good.png", *QUICK, "-o", results)
