@@ -1,12 +1,16 @@
 """The smoothed graph: one image, N draws of noise, and what a certificate needs of their features."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from fs_models.encoders import EncoderAdapter
 from fs_models.gsb import Booster
+
+_Products = Callable[[torch.Tensor], torch.Tensor]
+_Sums = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class SmoothedGraph(nn.Module):
@@ -36,18 +40,31 @@ class SmoothedGraph(nn.Module):
         Returns:
             cosine [N], feature_sum [D], raw_norm [N], and for pooled and cls taps features [N, D].
         """
-        flat = self._raw(pixel_values + noise)
+        return self._outputs(
+            self._raw(pixel_values + noise),
+            products=lambda rows: rows @ reference.to(rows.dtype),
+            sums=lambda features, _: features.sum(0),
+        )
+
+    def _outputs(self, flat: torch.Tensor, *, products: _Products, sums: _Sums) -> tuple[torch.Tensor, ...]:
+        """Unit norm and reductions of raw features [N, D].
+
+        Args:
+            flat: fp32 raw features.
+            products: inner products [N] of rows [N, D] with their references, in the rows' precision.
+            sums: sums of the unit features [N, D], which also gets the raw norms [N].
+        """
         if self.gives_features:
             raw_norm = torch.linalg.vector_norm(flat, dim=1)
             features = flat / raw_norm.unsqueeze(1)
-            return features @ reference, features.sum(0), raw_norm, features
+            return products(features), sums(features, raw_norm), raw_norm, features
         # Tokens stay inside, so these cosines are what is certified, and float32 sums over so many numbers are off by
         # more than the certificate allows for (docs/theory.md section 8.4).
         wide = flat.double()
-        raw_norm = torch.linalg.vector_norm(wide, dim=1)
-        cosine = (wide @ reference.double()) / raw_norm
-        features = flat / raw_norm.float().unsqueeze(1)
-        return cosine.float(), features.sum(0), raw_norm.float()
+        norm = torch.linalg.vector_norm(wide, dim=1)
+        raw_norm = norm.float()
+        cosine = products(wide) / norm
+        return cosine.float(), sums(flat / raw_norm.unsqueeze(1), raw_norm), raw_norm
 
     def _raw(self, noisy: torch.Tensor) -> torch.Tensor:
         """Flattened raw features, fp32 [N, D], of noisy pixels [N, 3, H, W]."""
@@ -72,20 +89,13 @@ class MixedGraph(SmoothedGraph):
         Returns:
             cosine [N], feature_sum [K, D], raw_norm [N], and for pooled and cls taps features [N, D].
         """
-        flat = self._raw(pixel_values.index_select(0, image_index) + noise)
         draws = image_index.unsqueeze(1)
-        if self.gives_features:
-            raw_norm = torch.linalg.vector_norm(flat, dim=1)
-            features = flat / raw_norm.unsqueeze(1)
-            cosine = (features @ reference.T).gather(1, draws).squeeze(1)
-            return cosine, _sums(features, raw_norm, image_index, len(pixel_values)), raw_norm, features
-        wide = flat.double()
-        norm = torch.linalg.vector_norm(wide, dim=1)
-        raw_norm = norm.float()
-        # Against every reference, then each draw takes its own: a copy of its reference for each draw is far larger.
-        cosine = (wide @ reference.double().T).gather(1, draws).squeeze(1) / norm
-        features = flat / raw_norm.unsqueeze(1)
-        return cosine.float(), _sums(features, raw_norm, image_index, len(pixel_values)), raw_norm
+        return self._outputs(
+            self._raw(pixel_values.index_select(0, image_index) + noise),
+            # With every reference, then each draw takes its own: a copy of its reference for each draw is far larger.
+            products=lambda rows: (rows @ reference.to(rows.dtype).T).gather(1, draws).squeeze(1),
+            sums=lambda features, raw_norm: _sums(features, raw_norm, image_index, len(pixel_values)),
+        )
 
 
 def _sums(features: torch.Tensor, raw_norm: torch.Tensor, image_index: torch.Tensor, images: int) -> torch.Tensor:
