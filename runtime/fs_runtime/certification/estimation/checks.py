@@ -11,7 +11,7 @@ from fs_runtime.certification.estimation.pilot import THRESHOLDS
 from fs_runtime.certification.normal import Floats
 
 # How far float32 features and cosines may stray from unit length before they are called wrong.
-_UNIT_SLACK = 1e-4
+UNIT_SLACK = 1e-4
 
 
 def smallest_draws(alpha: float, bound: Bound) -> int:
@@ -53,7 +53,7 @@ def checked_cosines(values: npt.ArrayLike, name: str) -> Floats:
     if not np.isfinite(array).all():
         raise CertificationError(f"{name} hold {int((~np.isfinite(array)).sum())} values that are not finite")
     worst = float(np.abs(array).max())
-    if worst > 1.0 + _UNIT_SLACK:
+    if worst > 1.0 + UNIT_SLACK:
         raise CertificationError(f"{name} hold a cosine of magnitude {worst:.6g}: features must be unit vectors")
     return array
 
@@ -69,7 +69,7 @@ def unit_rows(values: npt.ArrayLike | None, name: str) -> Floats:
         raise CertificationError(f"{name} must be a non-empty 2-D array of unit rows, not of shape {array.shape}")
     norms = np.linalg.norm(array, axis=1)
     off = np.abs(norms - 1.0)
-    if not np.isfinite(norms).all() or float(off.max()) > _UNIT_SLACK:
+    if not np.isfinite(norms).all() or float(off.max()) > UNIT_SLACK:
         row = int(np.argmax(np.where(np.isfinite(off), off, np.inf)))
         raise CertificationError(f"{name} must have unit rows, but row {row} has norm {norms[row]:.6g}")
     # Rounding may leave a row too long, and a longer row would be certified as closer than it is.

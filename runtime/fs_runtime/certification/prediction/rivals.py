@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fs_runtime.certification.errors import CertificationError
+from fs_runtime.certification.estimation.checks import UNIT_SLACK
 from fs_runtime.certification.normal import Floats
 
 # Prototypes closer than this cannot be told apart: one text embedded twice in float32 differs by as much.
 _SAME_DISTANCE = 1e-6
-_UNIT_SLACK = 1e-4
 # Numbers in the largest array made at once.
 _MOST_NUMBERS = 1 << 22
 _MOST_ROWS = 1024
@@ -80,7 +80,7 @@ class Rivals:
             )
         self.twins = tuple(sorted(twins))
         # Two inner products of unit vectors with D terms each, whatever the order of summation.
-        self._rounding = 2.0 * (1.0 + _UNIT_SLACK) * dimension * _ROUNDING
+        self._rounding = 2.0 * (1.0 + UNIT_SLACK) * dimension * _ROUNDING
 
     @property
     def dimension(self) -> int:
@@ -144,7 +144,7 @@ def checked_prototypes(prototypes: npt.ArrayLike) -> Floats:
     if array.ndim != 2 or len(array) < 2 or array.shape[1] == 0:
         raise CertificationError(f"prototypes must be at least two unit rows [C, D], not of shape {array.shape}")
     norms = np.sqrt(np.einsum("ij,ij->i", array, array))
-    wrong = ~(np.abs(norms - 1.0) <= _UNIT_SLACK)
+    wrong = ~(np.abs(norms - 1.0) <= UNIT_SLACK)
     if wrong.any():
         row = int(wrong.argmax())
         raise CertificationError(f"prototypes must have unit rows, but row {row} has norm {norms[row]:.6g}")
