@@ -13,15 +13,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fs_runtime.bundle.prototypes import Prototypes
     from fs_runtime.certificates.feature import FeatureCertificate
+    from fs_runtime.certificates.prediction import PredictionCertificate
     from fs_runtime.certification import Target
-    from fs_runtime.encoder import ImageResult, SmoothedEncoder, SmoothedFeature, load
+    from fs_runtime.certification.prediction import LabelTarget
+    from fs_runtime.certifying import ImageResult
+    from fs_runtime.encoder import SmoothedEncoder, SmoothedFeature, load
     from fs_runtime.errors import BackendError, BundleError, FsError, ImageError, InputError
     from fs_runtime.version import __version__
 
 _HOMES = {
     "FeatureCertificate": "fs_runtime.certificates.feature",
-    "ImageResult": "fs_runtime.encoder",
+    "ImageResult": "fs_runtime.certifying",
+    "LabelTarget": "fs_runtime.certification.prediction",
+    "PredictionCertificate": "fs_runtime.certificates.prediction",
+    "Prototypes": "fs_runtime.bundle.prototypes",
     "SmoothedEncoder": "fs_runtime.encoder",
     "SmoothedFeature": "fs_runtime.encoder",
     "Target": "fs_runtime.certification",
@@ -42,6 +49,9 @@ __all__ = [
     "ImageError",
     "ImageResult",
     "InputError",
+    "LabelTarget",
+    "PredictionCertificate",
+    "Prototypes",
     "SmoothedEncoder",
     "SmoothedFeature",
     "Target",

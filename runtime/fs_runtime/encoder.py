@@ -1,40 +1,34 @@
 """The smoothed encoder: image in, smoothed feature or certificate out."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from fs_runtime.backends import Backend, Block, find_backend
+from fs_runtime.backends import Backend, find_backend
 from fs_runtime.bundle import Bundle, Manifest, read_bundle
-from fs_runtime.certificates.feature import FeatureCertificate, ImageFacts, Provenance
+from fs_runtime.bundle.prototypes import Prototypes, prototype_names, read_prototypes
+from fs_runtime.certificates.feature import FeatureCertificate
+from fs_runtime.certificates.prediction import PredictionCertificate
+from fs_runtime.certificates.prediction_settings import Kinds, PredictionSettings
+from fs_runtime.certificates.reading import AnyCertificate
 from fs_runtime.certificates.replay import Replay, replayable
 from fs_runtime.certificates.settings import CertifySettings, ReferenceKind, whole_batches
-from fs_runtime.certification import (
-    AnyTimeEstimator,
-    Bound,
-    CertificationError,
-    FixedDrawsEstimator,
-    Target,
-    reference_of,
-)
-from fs_runtime.drawing import CertifyJob, DrawLoop, FailedJob, Pilot, SmoothJob
+from fs_runtime.certification import Bound, Target, reference_of
+from fs_runtime.certification.prediction import LabelTarget
+from fs_runtime.certifying import Certifier, FeatureTask, ImageResult, ManyProgress, PredictionTask, image_facts
+from fs_runtime.drawing import DrawLoop, SmoothJob
 from fs_runtime.drawing.job import Progress
 from fs_runtime.environment import MOST_THREADS, default_max_pixels, default_threads
-from fs_runtime.errors import BackendError, FsError, InputError
-from fs_runtime.noise import GENERATOR, NoiseBlocks, Seed
-from fs_runtime.preprocess import ImageLike, PreparedImage, decode, prepare
-from fs_runtime.version import __version__
+from fs_runtime.errors import InputError
+from fs_runtime.noise import NoiseBlocks, Seed
+from fs_runtime.preprocess import ImageLike, decode
 
-Floats = npt.NDArray[np.float64]
-ManyProgress = Callable[[int, int, int], None]
-"""Called with (number of the image, draws done for it, draws in all for it) after every block."""
+PrototypesLike = str | Path | Prototypes
 
 
 @dataclass(frozen=True)
@@ -49,26 +43,11 @@ class SmoothedFeature:
         seed: 128-bit seed of the noise.
     """
 
-    vector: Floats = field(repr=False)
+    vector: npt.NDArray[np.float64] = field(repr=False)
     resultant_length: float
     mean_raw_norm: float
     draws: int
     seed: int
-
-
-@dataclass(frozen=True)
-class ImageResult:
-    """What became of one image of many: a certificate, or the error of this image alone.
-
-    Attributes:
-        image: as it was handed in.
-        certificate: None where the image failed.
-        error: None where it did not.
-    """
-
-    image: ImageLike
-    certificate: FeatureCertificate | None
-    error: Exception | None
 
 
 def load(
@@ -121,6 +100,10 @@ class SmoothedEncoder:
             threads=threads,
         )
         self._loop = DrawLoop(self._backend, self._noise, manifest)
+        self._certifier = Certifier(
+            self._backend, self._loop, manifest, graph_sha256=self._graph.sha256, max_pixels=max_pixels
+        )
+        self._prototypes: dict[str, Prototypes] = {}
 
     @property
     def manifest(self) -> Manifest:
@@ -172,7 +155,7 @@ class SmoothedEncoder:
             raise InputError(f"draws must be at least 1, not {draws}")
         taken = whole_batches(draws, self.manifest)
         job = SmoothJob(
-            self._prepare(image),
+            self._certifier.prepare(image),
             Seed.make(seed),
             draws=taken,
             dimension=self.manifest.dimension,
@@ -227,8 +210,9 @@ class SmoothedEncoder:
                 features.
             InputError: another argument is out of range.
         """
-        settings = self._settings(draws, alpha, pilot, bound, reference, until)
-        return self._one(self._certify_job(image, settings, Seed.make(seed), progress), settings)
+        task = self._feature_task(draws=draws, alpha=alpha, pilot=pilot, bound=bound, reference=reference, until=until)
+        given = Seed.make(seed)
+        return self._certifier.one(self._certifier.prepare(image), task, given, progress)
 
     def certify_many(
         self,
@@ -242,7 +226,7 @@ class SmoothedEncoder:
         until: Target | None = None,
         seed: int | None = None,
         progress: ManyProgress | None = None,
-    ) -> Generator[ImageResult]:
+    ) -> Generator[ImageResult[FeatureCertificate]]:
         """Certify images one after another, in their order; one that fails does not stop the rest.
 
         ``images`` is taken as there is room, so memory does not grow with their number. A graph exported with
@@ -260,199 +244,171 @@ class SmoothedEncoder:
             CertificationError, InputError: an argument is out of range; before any image is read.
             BackendError: the backend failed; what was yielded before stays good.
         """
-        settings = self._settings(draws, alpha, pilot, bound, reference, until)
+        task = self._feature_task(draws=draws, alpha=alpha, pilot=pilot, bound=bound, reference=reference, until=until)
         given = Seed.make(seed)
-        return self._certify_many(images, settings, None if seed is None else given, progress)
+        return self._certifier.many(images, task, None if seed is None else given, progress)
 
-    def _certify_many(
-        self, images: Iterable[ImageLike], settings: CertifySettings, seed: Seed | None, progress: ManyProgress | None
-    ) -> Generator[ImageResult]:
-        taken: list[ImageLike] = []
+    def prototypes(self, source: PrototypesLike) -> Prototypes:
+        """Prototypes for this bundle's features: read once where they are the bundle's own.
 
-        def jobs() -> Iterator[CertifyJob | FailedJob]:
-            for number, image in enumerate(images):
-                taken.append(image)
-                watch = None if progress is None else partial(progress, number)
-                try:
-                    yield self._certify_job(image, settings, seed or Seed.make(None), watch)
-                except BackendError:
-                    raise
-                except (FsError, CertificationError) as error:
-                    yield FailedJob(error)
+        Args:
+            source: a name in the bundle, the path of a ``.safetensors`` file with its ``.labels.txt`` beside it, or
+                prototypes, which are returned as they are.
 
-        with closing(self._certified(jobs(), settings)) as results:
-            for result in results:
-                image = taken.pop(0)
-                if isinstance(result, Exception):
-                    yield ImageResult(image, None, result)
-                else:
-                    yield ImageResult(image, result, None)
+        Raises:
+            BundleError: the bundle has none of that name.
+            InputError: files that are missing, damaged, or of another dimension than the bundle's features.
+        """
+        if isinstance(source, Prototypes):
+            return source
+        if str(source) in self._prototypes:
+            return self._prototypes[str(source)]
+        read = read_prototypes(source, self._bundle)
+        if source in prototype_names(self.manifest):
+            self._prototypes[str(source)] = read
+        return read
 
-    def replay(self, certificate: FeatureCertificate, image: ImageLike, *, progress: Progress | None = None) -> Replay:
+    def classify(
+        self,
+        image: ImageLike,
+        prototypes: PrototypesLike = "imagenet",
+        *,
+        draws: int = 1024,
+        alpha: float = 1e-3,
+        pilot: int | None = None,
+        kinds: Kinds = "auto",
+        top_k: int = 1,
+        reference: ReferenceKind = "smoothed",
+        bound: Bound | Literal["auto"] = "auto",
+        until: LabelTarget | None = None,
+        seed: int | None = None,
+        progress: Progress | None = None,
+    ) -> PredictionCertificate:
+        """Certify within which l2 radius no attack changes the label of an image, or the set of its k best labels.
+
+        A label is the prototype with the largest cosine. Guarantee: see :class:`PredictionCertificate`. Each call
+        spends its own ``alpha``, as :meth:`certify` does.
+
+        Args:
+            image: path, PIL image, or HxWx3 array (uint8, or float in [0, 1]).
+            prototypes: what the labels stand for: see :meth:`prototypes`.
+            draws: certifying draws, fixed beforehand; with ``until`` the most of them. The pilot's come on top.
+            alpha: probability that any claim fails; several kinds share it evenly, and the best radius is reported.
+            pilot: pilot draws, rounded up to whole noise batches where the graph takes one image; default 128 where
+                features are used, else 64.
+            kinds: some of ``"margin"`` (the label of the smoothed feature), ``"vote"`` (the label of most noisy
+                copies, another function) and ``"cone"`` (the first again, from the certified angle); ``"auto"`` is
+                margin and vote where the graph gives features, else cone.
+            top_k: 1: the label; more: the set of the k best.
+            reference: whose label is certified: ``"smoothed"``, the pilot's mean feature, or ``"clean"``, the bare
+                encoder's.
+            bound: whose angle the cone takes: as for :meth:`certify`, but not ``"cone"``.
+            until: stop as soon as this radius is proved by some kind, or hopeless by every one
+                (docs/theory.md section 5). The bounds hold at every number of draws then.
+            seed: 128-bit seed for tests and replay, marked so; fresh from the operating system if None.
+            progress: called after every block.
+
+        Raises:
+            ImageError: the image cannot be read.
+            CertificationError: draws too few for alpha or the target, or the encoder gave numbers that are not unit
+                features.
+            BundleError, InputError: the prototypes do not fit the bundle, or another argument is out of range.
+        """
+        task = self._prediction_task(
+            prototypes,
+            draws=draws,
+            alpha=alpha,
+            pilot=pilot,
+            kinds=kinds,
+            top_k=top_k,
+            reference=reference,
+            bound=bound,
+            until=until,
+        )
+        given = Seed.make(seed)
+        return self._certifier.one(self._certifier.prepare(image), task, given, progress)
+
+    def classify_many(
+        self,
+        images: Iterable[ImageLike],
+        prototypes: PrototypesLike = "imagenet",
+        *,
+        draws: int = 1024,
+        alpha: float = 1e-3,
+        pilot: int | None = None,
+        kinds: Kinds = "auto",
+        top_k: int = 1,
+        reference: ReferenceKind = "smoothed",
+        bound: Bound | Literal["auto"] = "auto",
+        until: LabelTarget | None = None,
+        seed: int | None = None,
+        progress: ManyProgress | None = None,
+    ) -> Generator[ImageResult[PredictionCertificate]]:
+        """Classify images one after another, in their order, as :meth:`certify_many` certifies them.
+
+        Arguments are those of :meth:`classify`; a ``seed`` is used for every image.
+
+        Yields:
+            One result an image.
+
+        Raises:
+            BundleError, CertificationError, InputError: an argument is out of range; before any image is read.
+            BackendError: the backend failed; what was yielded before stays good.
+        """
+        task = self._prediction_task(
+            prototypes,
+            draws=draws,
+            alpha=alpha,
+            pilot=pilot,
+            kinds=kinds,
+            top_k=top_k,
+            reference=reference,
+            bound=bound,
+            until=until,
+        )
+        given = Seed.make(seed)
+        return self._certifier.many(images, task, None if seed is None else given, progress)
+
+    def replay(
+        self,
+        certificate: AnyCertificate,
+        image: ImageLike,
+        *,
+        prototypes: PrototypesLike | None = None,
+        progress: Progress | None = None,
+    ) -> Replay:
         """Make a certificate's draws again, and compare.
 
         The seed in the certificate makes the same noise on any backend; see :class:`Replay` for what counts as equal.
 
         Args:
-            certificate: what was certified.
+            certificate: what was certified, or classified.
             image: the image it is about.
+            prototypes: of a prediction, by default the bundle's of the certificate's name (see :meth:`prototypes`).
             progress: called after every block.
 
         Raises:
             ImageError: the image cannot be read.
-            InputError: the certificate is about another image, graph, sigma or generator, so that its draws cannot be
-                made again with this bundle; the message says which.
+            BundleError: the bundle has no prototypes of the certificate's name.
+            InputError: the certificate is about another image, graph, sigma, generator or other prototypes, so that its
+                draws cannot be made again with these; the message says which.
         """
-        prepared = self._prepare(image)
-        replayable(certificate, _facts(prepared), self.manifest, self._graph.sha256)
-        settings = CertifySettings(
-            draws=certificate.draws,
-            alpha=certificate.alpha,
-            pilot=certificate.pilot,
-            bound=certificate.bound,
-            reference=certificate.reference_kind,
-            until=certificate.until,
-        )
-        job = self._certify_job(
-            prepared, settings, certificate.provenance.seed, progress, most_draws=certificate.most_draws
-        )
-        return Replay.compared(certificate, self._one(job, settings))
+        prepared = self._certifier.prepare(image)
+        replayable(certificate, image_facts(prepared), self.manifest, self._graph.sha256)
+        again: AnyCertificate
+        if isinstance(certificate, FeatureCertificate):
+            seed = certificate.provenance.seed
+            again = self._certifier.one(prepared, FeatureTask.again(certificate), seed, progress)
+        else:
+            found = self.prototypes(certificate.prototypes.name if prototypes is None else prototypes)
+            certificate.check_prototypes(found)
+            seed = certificate.provenance.seed
+            again = self._certifier.one(prepared, PredictionTask.again(certificate, found), seed, progress)
+        return Replay.compared(certificate, again)
 
-    def _settings(
-        self, draws: int, alpha: float, pilot: int | None, bound: str, reference: str, until: Target | None
-    ) -> CertifySettings:
-        return CertifySettings.checked(
-            self.manifest, draws=draws, alpha=alpha, pilot=pilot, bound=bound, reference=reference, until=until
-        )
+    def _prediction_task(self, prototypes: PrototypesLike, **asked: Any) -> PredictionTask:
+        settings = PredictionSettings.checked(self.manifest, self.prototypes(prototypes), **asked)
+        return PredictionTask(settings, self.manifest.sigma)
 
-    def _certify_job(
-        self,
-        image: ImageLike | PreparedImage,
-        settings: CertifySettings,
-        seed: Seed,
-        progress: Progress | None,
-        most_draws: int | None = None,
-    ) -> CertifyJob:
-        """A job; with ``most_draws`` it is a replay, which makes all of the settings' draws."""
-        prepared = image if isinstance(image, PreparedImage) else self._prepare(image)
-        estimator = partial(
-            _estimator,
-            settings=settings,
-            sigma=self.manifest.sigma,
-            grid_cost=_facts(prepared).grid_cost,
-            most_draws=most_draws or settings.draws,
-        )
-        return CertifyJob(
-            prepared,
-            seed,
-            pilot=settings.pilot,
-            draws=settings.draws,
-            dimension=self.manifest.dimension,
-            gives_features=self.manifest.has_features,
-            reference=self._clean(prepared) if settings.reference == "clean" else None,
-            estimator=estimator,
-            sequential=settings.until is not None and most_draws is None,
-            progress=progress,
-        )
-
-    def _one(self, job: CertifyJob, settings: CertifySettings) -> FeatureCertificate:
-        """The certificate of one job, whose error is raised."""
-        [done] = self._certified([job], settings)
-        if isinstance(done, Exception):
-            raise done
-        return done
-
-    def _certified(
-        self, jobs: Iterable[CertifyJob | FailedJob], settings: CertifySettings
-    ) -> Generator[FeatureCertificate | Exception]:
-        """Run jobs; each becomes a certificate, or the user's error that ended it."""
-        with closing(self._loop.run(jobs)) as finished:
-            for job in finished:
-                if isinstance(job, FailedJob) or job.error is not None:
-                    assert job.error is not None
-                    yield job.error
-                else:
-                    yield self._certificate(job, settings)
-
-    def _certificate(self, job: CertifyJob, settings: CertifySettings) -> FeatureCertificate:
-        estimator = job.estimator
-        assert isinstance(estimator, FixedDrawsEstimator | AnyTimeEstimator)
-        return FeatureCertificate(
-            curve=estimator.finish(),
-            reference=job.reference,
-            reference_kind=settings.reference,
-            image=_facts(job.prepared),
-            provenance=Provenance(
-                graph_sha256=self._graph.sha256,
-                backend=self._backend.info,
-                generator=GENERATOR,
-                seed=job.seed,
-                runtime=__version__,
-            ),
-            until=settings.until,
-            most_draws=estimator.most_draws,
-        )
-
-    def _prepare(self, image: ImageLike) -> PreparedImage:
-        prepared = prepare(image, self.manifest.preprocess, max_pixels=self._max_pixels)
-        expected = (1, 3, self.manifest.height, self.manifest.width)
-        if prepared.pixel_values.shape != expected:
-            raise InputError(
-                f"{prepared.name} becomes {prepared.pixel_values.shape} by the bundle's resize rule, "
-                f"but the graph takes {expected}: hand in an image of {expected[3]} x {expected[2]} pixels"
-            )
-        return prepared
-
-    def _clean(self, prepared: PreparedImage) -> Floats:
-        """The bare encoder's unit feature f_0(x): the graph without a GSB, at zero noise."""
-        manifest = self.manifest
-        if manifest.gsb is not None:
-            raise FsError(
-                "the clean reference of a bundle with a GSB needs its clean graph, which this version cannot run"
-            )
-        silence = np.zeros((manifest.noise_batch, 3, manifest.height, manifest.width), np.float32)
-        pixels = np.repeat(prepared.pixel_values, manifest.images, axis=0)
-        nothing = np.zeros((manifest.images, manifest.dimension), np.float32)
-        result = self._backend.run(Block(pixels, silence, nothing, np.zeros(manifest.noise_batch, np.int64)))
-        return reference_of(result.feature_sum[0])
-
-
-def _estimator(
-    pilot: Pilot, *, settings: CertifySettings, sigma: float, grid_cost: float, most_draws: int
-) -> FixedDrawsEstimator | AnyTimeEstimator:
-    if settings.until is None:
-        return FixedDrawsEstimator(
-            pilot.cosines,
-            pilot.reference,
-            sigma=sigma,
-            alpha=settings.alpha,
-            bound=settings.bound,
-            draws=settings.draws,
-        )
-    # The curve is over images on the grid: there the target lies a little further out.
-    radius = settings.until.radius
-    target = Target(radius + grid_cost if radius > 0.0 else radius, settings.until.cosine)
-    return AnyTimeEstimator(
-        pilot.cosines,
-        pilot.reference,
-        pilot_features=pilot.features,
-        sigma=sigma,
-        alpha=settings.alpha,
-        bound=settings.bound,
-        target=target,
-        draws=most_draws,
-    )
-
-
-def _facts(prepared: PreparedImage) -> ImageFacts:
-    return ImageFacts(
-        # A file name may hold bytes that are no UTF-8, which JSON cannot.
-        name=prepared.name.encode("utf-8", "backslashreplace").decode(),
-        sha256=prepared.sha256,
-        height=prepared.height,
-        width=prepared.width,
-        values=prepared.pixel_values.size,
-        operator_norm=prepared.operator_norm,
-        resampling_error=prepared.resampling_error,
-        grid_distance=prepared.grid_distance,
-    )
+    def _feature_task(self, **asked: Any) -> FeatureTask:
+        return FeatureTask(CertifySettings.checked(self.manifest, **asked), self.manifest.sigma)

@@ -1,5 +1,6 @@
 """Prediction certificates made in milliseconds: a tiny bundle's feature certificate, and draws about its reference."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,15 @@ from fs_runtime import FeatureCertificate
 from fs_runtime.bundle.prototypes import Prototypes
 from fs_runtime.certificates.prediction import PredictionCertificate
 from fs_runtime.certificates.prediction_parts import Binding
-from fs_runtime.certification.prediction import Kind, PredictionEstimator, divided_alpha
+from fs_runtime.certification.prediction import (
+    Kind,
+    LabelCone,
+    LabelTarget,
+    PredictionEstimator,
+    Rivals,
+    best_labels,
+    divided_alpha,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -57,6 +66,11 @@ def prediction_of(
 ) -> PredictionCertificate:
     """Claims about a feature certificate's reference, made of other draws, which nothing can tell."""
     prototypes = prototypes or prototypes_for(feature.reference)
+    until = None if feature.until is None else LabelTarget(feature.until.radius)
+    if until is not None:
+        nearest = Rivals(prototypes.vectors, best_labels(feature.reference, prototypes.vectors, top_k))
+        cone = LabelCone(nearest.nearest(feature.reference).margin)
+        feature = replace(feature, until=cone.target(until.radius))
     asked: tuple[Kind, ...] = tuple(kind for kind in kinds if kind != "cone")
     claims: tuple[Any, ...] = ()
     if asked:
@@ -81,4 +95,5 @@ def prediction_of(
         binding=Binding.of(feature),
         feature=feature if "cone" in kinds else None,
         top_k=top_k,
+        until=until,
     )

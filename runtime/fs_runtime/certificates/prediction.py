@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -9,12 +10,22 @@ import numpy as np
 import numpy.typing as npt
 
 from fs_runtime.bundle.prototypes import Prototypes
-from fs_runtime.certificates.feature import FeatureCertificate, ImageFacts
+from fs_runtime.certificates.feature import FeatureCertificate, ImageFacts, Outcome, Provenance
 from fs_runtime.certificates.files import certificate_text, write_certificate
 from fs_runtime.certificates.prediction_checks import check_prediction
 from fs_runtime.certificates.prediction_parts import Binding, Claim, NamedLabel, PrototypeFacts
 from fs_runtime.certificates.prediction_wire import SCHEMA, Wire, WireClaim, decoded
-from fs_runtime.certification.prediction import Kind, LabelClaim, LabelCone, MarginLaw, Rivals, VoteLaw, best_labels
+from fs_runtime.certification.prediction import (
+    Kind,
+    LabelClaim,
+    LabelCone,
+    LabelTarget,
+    MarginLaw,
+    Rivals,
+    VoteLaw,
+    best_labels,
+    drawn_radius,
+)
 from fs_runtime.errors import InputError
 
 # Margins of prototypes that nearly coincide keep few digits from one machine to another.
@@ -32,7 +43,8 @@ class PredictionCertificate:
     who draws again receives is :meth:`received_radius`.
 
     Attributes:
-        labels: the k best at the reference, best first.
+        labels: the k best at the reference, best first. Their order is not certified.
+        cosines: of the reference to their prototypes.
         runner_up: the rival whose boundary the reference is nearest to.
         margin: <v, t_a - t_b> / ||t_a - t_b|| of the reference v there, rounded down; the sine of its angle to it.
         twins: labels outside ``labels`` with the prototype of one inside, which may stand for it.
@@ -40,10 +52,13 @@ class PredictionCertificate:
         claims: one a kind.
         prototypes: what the labels stand for.
         binding: image, graph, noise and draws.
-        feature: the feature certificate that the cone follows from; None where there is no cone.
+        feature: the feature certificate that the cone follows from, whose own target and outcome are the cone's alone;
+            None where there is no cone.
+        until: the radius at which the draws were to stop; None where their number was fixed.
     """
 
     labels: tuple[NamedLabel, ...]
+    cosines: tuple[float, ...]
     runner_up: NamedLabel
     margin: float
     twins: tuple[NamedLabel, ...]
@@ -52,6 +67,7 @@ class PredictionCertificate:
     prototypes: PrototypeFacts
     binding: Binding
     feature: FeatureCertificate | None
+    until: LabelTarget | None
 
     @classmethod
     def made(
@@ -64,6 +80,7 @@ class PredictionCertificate:
         binding: Binding,
         feature: FeatureCertificate | None = None,
         top_k: int = 1,
+        until: LabelTarget | None = None,
     ) -> "PredictionCertificate":
         """Put claims together.
 
@@ -75,6 +92,7 @@ class PredictionCertificate:
             binding: what the draws were made of.
             feature: a feature certificate of ``reference``; where it is given, the cone is among the claims.
             top_k: k.
+            until: the radius at which the draws were to stop.
 
         Raises:
             InputError: the feature certificate's angle is not to the reference.
@@ -100,6 +118,7 @@ class PredictionCertificate:
             made = (cone, *made)
         certificate = cls(
             labels=named(members),
+            cosines=tuple(float(cosine) for cosine in prototypes.vectors[list(members)] @ reference),
             runner_up=named((nearest.rival,))[0],
             margin=nearest.margin,
             twins=named(rivals.twins),
@@ -108,6 +127,7 @@ class PredictionCertificate:
             prototypes=PrototypeFacts(prototypes.name, prototypes.sha256, len(prototypes)),
             binding=binding,
             feature=feature,
+            until=until,
         )
         check_prediction(certificate, "the prediction")
         return certificate
@@ -116,6 +136,21 @@ class PredictionCertificate:
     def image(self) -> ImageFacts:
         """The image and its preprocessing."""
         return self.binding.image
+
+    @property
+    def draws(self) -> int:
+        """Certifying draws; the pilot's are not among them."""
+        return self.binding.draws
+
+    @property
+    def most_draws(self) -> int:
+        """The draws that were allowed; all of them were made where there is no target."""
+        return self.binding.most_draws
+
+    @property
+    def provenance(self) -> Provenance:
+        """Graph, backend, generator and seed."""
+        return self.binding.provenance
 
     @property
     def label(self) -> str:
@@ -128,11 +163,15 @@ class PredictionCertificate:
         return tuple(claim.kind for claim in self.claims)
 
     @property
+    def own_kinds(self) -> tuple[Kind, ...]:
+        """The kinds whose claim is about ``labels``; a vote may be about others."""
+        own = {label.index for label in self.labels}
+        return tuple(claim.kind for claim in self.claims if {label.index for label in claim.labels} == own)
+
+    @property
     def kind(self) -> Kind | None:
         """The kind with the largest radius about ``labels``; None where nothing is certified about them."""
-        own = {label.index for label in self.labels}
-        about = [claim.kind for claim in self.claims if {label.index for label in claim.labels} == own]
-        best = max(about, key=self.radius_of, default=None)
+        best = max(self.own_kinds, key=self.radius_of, default=None)
         return best if best is not None and self.radius_of(best) > 0.0 else None
 
     @property
@@ -144,9 +183,24 @@ class PredictionCertificate:
         return 0.0 if self.kind is None else self.radius_of(self.kind)
 
     @property
+    def outcome(self) -> Outcome | None:
+        """What became of the target radius; None where there was none."""
+        if self.until is None:
+            return None
+        for kind in self.own_kinds:
+            # Asked as the estimator asks it: of the cone, whether the target's angle is certified.
+            if self.feature is not None and kind == "cone":
+                proved = self.feature.outcome == "proved"
+            else:
+                proved = self.radius_of(kind) >= self.until.radius
+            if proved:
+                return "proved"
+        return "hopeless" if self.draws < self.most_draws else "undecided"
+
+    @property
     def abstained(self) -> bool:
-        """Whether no kind certifies a positive radius for ``labels``."""
-        return self.kind is None
+        """Whether the target is not proved; without one, whether no kind certifies a positive radius for ``labels``."""
+        return self.kind is None if self.until is None else self.outcome != "proved"
 
     def claim(self, kind: Kind) -> Claim:
         """What one theorem says.
@@ -167,12 +221,18 @@ class PredictionCertificate:
         Raises:
             InputError: that kind is not among the claims.
         """
-        evidence = self.claim(kind).evidence
+        self.claim(kind)
+        return self._radii[kind]
+
+    @cached_property
+    def _radii(self) -> dict[Kind, float]:
+        return {claim.kind: self._radius(claim.evidence) for claim in self.claims}
+
+    def _radius(self, evidence: LabelCone | MarginLaw | VoteLaw) -> float:
         if isinstance(evidence, LabelCone):
             assert self.feature is not None  # a cone has one
             return evidence.radius(self.feature)
-        # The draws were about the image on the grid; moving an attacked image there costs too.
-        return max(0.0, self.binding.sigma * evidence.shift() - self.image.grid_cost)
+        return drawn_radius(evidence, self.binding.sigma, self.image.grid_cost)
 
     def received_radius(self, extra_angle: float) -> float:
         """The l2 radius within which a user who draws again at the attacked image still receives ``labels``.
@@ -211,9 +271,12 @@ class PredictionCertificate:
         if sound and self.feature is not None:
             # A positive margin says that these labels are the best; no other says anything.
             rivals = Rivals(prototypes.vectors, tuple(label.index for label in self.labels))
-            margin = rivals.nearest(self.feature.reference).margin
-            sound = abs(margin - self.margin) <= _SAME_MARGIN and rivals.twins == tuple(
-                label.index for label in self.twins
+            reference = self.feature.reference
+            cosines = prototypes.vectors[[label.index for label in self.labels]] @ reference
+            sound = (
+                abs(rivals.nearest(reference).margin - self.margin) <= _SAME_MARGIN
+                and bool(np.allclose(cosines, self.cosines, rtol=0.0, atol=_SAME_MARGIN))
+                and rivals.twins == tuple(label.index for label in self.twins)
             )
         if not sound:
             raise InputError("the certificate's labels do not follow from its prototypes: classify the image again")
@@ -263,10 +326,13 @@ class PredictionCertificate:
         wire = Wire(
             schema=SCHEMA,
             labels=self.labels,
+            cosines=self.cosines,
             radius=self.radius,
             original_radius=self.original_radius(),
             kind=self.kind,
             abstained=self.abstained,
+            until=self.until,
+            outcome=self.outcome,
             alpha=self.alpha,
             runner_up=self.runner_up,
             margin=self.margin,
@@ -310,6 +376,7 @@ def _decode(text: str, name: str, folder: Path | None) -> PredictionCertificate:
         )
     certificate = PredictionCertificate(
         labels=wire.labels,
+        cosines=wire.cosines,
         runner_up=wire.runner_up,
         margin=wire.margin,
         twins=wire.twins,
@@ -318,12 +385,14 @@ def _decode(text: str, name: str, folder: Path | None) -> PredictionCertificate:
         prototypes=wire.prototypes,
         binding=binding,
         feature=feature,
+        until=wire.until,
     )
     check_prediction(certificate, name)
     stated = [wire.radius, wire.original_radius, *(claim.radius for claim in wire.claims)]
     found = [certificate.radius, certificate.original_radius(), *map(certificate.radius_of, certificate.kinds)]
     if not all(math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-12) for one, other in zip(stated, found, strict=True)):
         raise InputError(f"{name}: the radii stated do not follow from its evidence: classify the image again")
-    if (wire.kind, wire.abstained) != (certificate.kind, certificate.abstained):
+    outcome = certificate.kind, certificate.outcome, certificate.abstained
+    if (wire.kind, wire.outcome, wire.abstained) != outcome:
         raise InputError(f"{name}: the outcome stated does not follow from its evidence: classify the image again")
     return certificate

@@ -1,10 +1,12 @@
 """Numbers that no prediction certificate can have: what a file must be held to before it is believed."""
 
+import math
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fs_runtime.certificates.feature_checks import sound_image, sound_prior, sound_tails
 from fs_runtime.certificates.prediction_parts import Binding, Claim, NamedLabel
+from fs_runtime.certification import Target
 from fs_runtime.certification.prediction import LabelCone, MarginLaw
 from fs_runtime.errors import InputError
 from fs_runtime.noise import LARGEST_SIGMA
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 # Shares of alpha are divided, and their sum rounds.
 _ALPHA_SLACK = 1e-9
 _MARGIN_SLACK = 1e-3
+_COSINE_SLACK = 1e-6
 
 
 def check_prediction(certificate: "PredictionCertificate", name: str) -> None:
@@ -26,7 +29,7 @@ def check_prediction(certificate: "PredictionCertificate", name: str) -> None:
         InputError: naming ``name``.
     """
     sound = (
-        _sound_binding(certificate.binding)
+        _sound_binding(certificate.binding, any_time=certificate.until is not None)
         and 0.0 < certificate.alpha < 1.0
         and -1.0 - _MARGIN_SLACK <= certificate.margin <= 1.0 + _MARGIN_SLACK
         and _sound_labels(certificate)
@@ -39,10 +42,11 @@ def check_prediction(certificate: "PredictionCertificate", name: str) -> None:
         )
 
 
-def _sound_binding(binding: Binding) -> bool:
+def _sound_binding(binding: Binding, *, any_time: bool) -> bool:
     return (
         0.0 < binding.sigma <= LARGEST_SIGMA
         and 1 <= binding.draws <= binding.most_draws
+        and (any_time or binding.draws == binding.most_draws)
         and binding.pilot >= 1
         and sound_image(binding.image)
     )
@@ -50,8 +54,12 @@ def _sound_binding(binding: Binding) -> bool:
 
 def _sound_labels(certificate: "PredictionCertificate") -> bool:
     labels, twins, rival = certificate.labels, certificate.twins, certificate.runner_up
-    return 1 <= len(labels) < certificate.prototypes.count and _different(
-        (*labels, *twins, rival), certificate.prototypes.count
+    cosines = certificate.cosines
+    return (
+        1 <= len(labels) == len(cosines) < certificate.prototypes.count
+        and _different((*labels, *twins, rival), certificate.prototypes.count)
+        and all(abs(cosine) <= 1.0 + _COSINE_SLACK for cosine in cosines)
+        and all(better >= worse - _COSINE_SLACK for better, worse in pairwise(cosines))
     )
 
 
@@ -71,7 +79,7 @@ def _sound_claims(certificate: "PredictionCertificate") -> bool:
 
 
 def _sound_claim(claim: Claim, certificate: "PredictionCertificate") -> bool:
-    evidence, binding = claim.evidence, certificate.binding
+    evidence, binding, any_time = claim.evidence, certificate.binding, certificate.until is not None
     if not 0.0 < claim.alpha < 1.0:
         return False
     own = (claim.labels, claim.twins) == (certificate.labels, certificate.twins)
@@ -83,14 +91,14 @@ def _sound_claim(claim: Claim, certificate: "PredictionCertificate") -> bool:
             own
             and sound_tails(tails, binding.draws, claim.alpha)
             and all(nearer >= farther for nearer, farther in pairwise(tails.counts))
-            and (tails.priors is not None or binding.draws == binding.most_draws)
+            and (tails.priors is not None) == any_time
         )
     return (
         len(claim.labels) == len(certificate.labels)
         and _different((*claim.labels, *claim.twins), certificate.prototypes.count)
         and 0 <= evidence.count <= evidence.draws == binding.draws
         and evidence.alpha == claim.alpha
-        and (binding.draws == binding.most_draws if evidence.prior is None else sound_prior(evidence.prior))
+        and (not any_time if evidence.prior is None else any_time and sound_prior(evidence.prior))
     )
 
 
@@ -100,4 +108,17 @@ def _sound_feature(certificate: "PredictionCertificate") -> bool:
     cones = [claim for claim in certificate.claims if claim.kind == "cone"]
     if feature is None or not cones:
         return feature is None and not cones
-    return feature.bound != "cone" and cones[0].alpha == feature.alpha and certificate.binding == Binding.of(feature)
+    return (
+        feature.bound != "cone"
+        and cones[0].alpha == feature.alpha
+        and certificate.binding == Binding.of(feature)
+        and _same_target(feature.until, certificate)
+    )
+
+
+def _same_target(stated: Target | None, certificate: "PredictionCertificate") -> bool:
+    """Whether the feature certificate's target is what the cone needs for the prediction's."""
+    if stated is None or certificate.until is None:
+        return stated is None and certificate.until is None
+    wanted = LabelCone(certificate.margin).target(certificate.until.radius)
+    return stated.radius == wanted.radius and math.isclose(stated.cosine, wanted.cosine, rel_tol=1e-12)

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from fs_runtime.backends import BackendInfo
-from fs_runtime.certificates.feature import HexSeed, ImageFacts, Provenance, SeedSource
+from fs_runtime.certificates.feature import HexSeed, ImageFacts, Outcome, Provenance, SeedSource
 from fs_runtime.certificates.prediction_parts import Binding, Claim, NamedLabel, PrototypeFacts
 from fs_runtime.certificates.settings import ReferenceKind
-from fs_runtime.certification.prediction import Kind, LabelCone, MarginLaw, VoteLaw
+from fs_runtime.certification.prediction import Kind, LabelCone, LabelTarget, MarginLaw, VoteLaw
 from fs_runtime.errors import InputError
 from fs_runtime.noise import Seed
 
@@ -33,10 +33,13 @@ class Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     schema: Literal["fs-runtime/prediction-certificate/1"]
     labels: tuple[NamedLabel, ...]
+    cosines: tuple[float, ...]
     radius: float
     original_radius: float
     kind: Kind | None
     abstained: bool
+    until: LabelTarget | None
+    outcome: Outcome | None
     alpha: float
     runner_up: NamedLabel
     margin: float

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from fs_runtime.bundle import Manifest
 from fs_runtime.certificates.feature import FeatureCertificate, ImageFacts
+from fs_runtime.certificates.prediction import PredictionCertificate
+from fs_runtime.certificates.prediction_parts import Claim, NamedLabel
+from fs_runtime.certificates.reading import AnyCertificate
 from fs_runtime.errors import InputError
 from fs_runtime.noise import GENERATOR
 
@@ -40,7 +43,10 @@ class Replay:
 
     On the same backend, version and device every count must be the same and every number equal to 1e-9. On another one
     numbers may differ by 2e-3 of their size and counts by 0.5 % of the draws (at least 2), as features are rounded
-    otherwise and a draw close to a threshold may fall on its other side.
+    otherwise and a draw close to a threshold may fall on its other side. This holds for predictions too, votes counted
+    like the rest; on another backend their sets of labels must be the same, and near equals among them may stand in
+    another order or a near equal be the runner-up. Of a reference that a prediction does not hold (it has no cone), not
+    the hash is compared but what is said of it: cosines and margin.
 
     Attributes:
         certificate: made from the new draws.
@@ -48,7 +54,7 @@ class Replay:
         differences: what is beyond it; none where the certificate is confirmed.
     """
 
-    certificate: FeatureCertificate
+    certificate: AnyCertificate
     same_backend: bool
     differences: tuple[Difference, ...]
 
@@ -58,23 +64,30 @@ class Replay:
         return not self.differences
 
     @classmethod
-    def compared(cls, stated: FeatureCertificate, found: FeatureCertificate) -> "Replay":
-        """Hold a certificate against the one that its draws gave this time."""
+    def compared(cls, stated: AnyCertificate, found: AnyCertificate) -> "Replay":
+        """Hold a certificate against the one, of the same kind, that its draws gave this time."""
         same = stated.provenance.backend == found.provenance.backend
-        relative = _SAME_BACKEND if same else _OTHER_BACKEND
-        counts = 0 if same else max(2, math.ceil(_OTHER_COUNTS * stated.draws))
-        differences = [
-            Difference(name, repr(first), repr(second))
-            for part in ("curve", "image", "until", "most_draws", "reference_kind")
-            for name, first, second in _unlike(part, getattr(stated, part), getattr(found, part), relative, counts)
-        ]
-        distance = float(np.linalg.norm(stated.reference - found.reference))
-        if len(stated.reference) != len(found.reference) or not distance <= relative:
-            differences.append(Difference("reference", "the stated feature", f"one {distance:.3g} away"))
-        return cls(found, same, tuple(differences))
+        allowed = _Allowed(
+            relative=_SAME_BACKEND if same else _OTHER_BACKEND,
+            counts=0 if same else max(2, math.ceil(_OTHER_COUNTS * stated.draws)),
+        )
+        if isinstance(stated, PredictionCertificate):
+            assert isinstance(found, PredictionCertificate)
+            pair = (stated, found) if same else (_in_any_order(stated, found), _in_any_order(found, found))
+            return cls(found, same, tuple(_prediction_differences(*pair, allowed)))
+        assert isinstance(found, FeatureCertificate)
+        return cls(found, same, tuple(_feature_differences(stated, found, allowed)))
 
 
-def replayable(certificate: FeatureCertificate, image: ImageFacts, manifest: Manifest, graph_sha256: str) -> None:
+@dataclass(frozen=True)
+class _Allowed:
+    """How far numbers and counts may be apart."""
+
+    relative: float
+    counts: int
+
+
+def replayable(certificate: AnyCertificate, image: ImageFacts, manifest: Manifest, graph_sha256: str) -> None:
     """Refuse a replay that would not make the certificate's draws.
 
     Raises:
@@ -84,17 +97,76 @@ def replayable(certificate: FeatureCertificate, image: ImageFacts, manifest: Man
         raise InputError(
             f"{image.name} is not the certified image {certificate.image.name} (other pixels): name that one"
         )
+    provenance = certificate.provenance
+    feature = certificate if isinstance(certificate, FeatureCertificate) else certificate.feature
+    sigma = certificate.sigma if isinstance(certificate, FeatureCertificate) else certificate.binding.sigma
     for what, stated, found in (
-        ("graph", certificate.provenance.graph_sha256, graph_sha256),
-        ("sigma", certificate.sigma, manifest.sigma),
-        ("generator", certificate.provenance.generator, GENERATOR),
-        ("dimension", len(certificate.reference), manifest.dimension),
+        ("graph", provenance.graph_sha256, graph_sha256),
+        ("sigma", sigma, manifest.sigma),
+        ("generator", provenance.generator, GENERATOR),
+        ("dimension", manifest.dimension if feature is None else len(feature.reference), manifest.dimension),
     ):
         if stated != found:
             raise InputError(
                 f"the certificate is about {what} {stated}, but this bundle and runtime have {found}: name the bundle "
                 "that it was made with"
             )
+
+
+def _feature_differences(
+    stated: FeatureCertificate, found: FeatureCertificate, allowed: _Allowed, name: str = ""
+) -> Iterator[Difference]:
+    parts = ("curve", "image", "until", "most_draws", "reference_kind")
+    yield from _differences(stated, found, parts, allowed, name)
+    yield from _distance(stated, found, allowed, f"{name}reference")
+
+
+def _distance(
+    stated: FeatureCertificate, found: FeatureCertificate, allowed: _Allowed, name: str
+) -> Iterator[Difference]:
+    if len(stated.reference) != len(found.reference):
+        yield Difference(name, f"{len(stated.reference)} dimensions", f"{len(found.reference)}")
+        return
+    distance = float(np.linalg.norm(stated.reference - found.reference))
+    if not distance <= allowed.relative:
+        yield Difference(name, "the stated feature", f"one {distance:.3g} away")
+
+
+def _prediction_differences(
+    stated: PredictionCertificate, found: PredictionCertificate, allowed: _Allowed
+) -> Iterator[Difference]:
+    parts = ("labels", "cosines", "runner_up", "margin", "twins", "alpha", "claims", "until", "image")
+    yield from _differences(stated, found, parts, allowed)
+    bound = ("sigma", "draws", "most_draws", "pilot", "reference_kind")
+    yield from _differences(stated.binding, found.binding, bound, allowed)
+    if stated.feature is not None and found.feature is not None:
+        yield from _feature_differences(stated.feature, found.feature, allowed, "feature.")
+
+
+def _in_any_order(certificate: PredictionCertificate, found: PredictionCertificate) -> PredictionCertificate:
+    """The certificate with labels in the order of their indices, and the runner-up of the one found."""
+
+    def ordered(labels: tuple[NamedLabel, ...]) -> tuple[NamedLabel, ...]:
+        return tuple(sorted(labels, key=lambda label: label.index))
+
+    def in_order(claim: Claim) -> Claim:
+        return replace(claim, labels=ordered(claim.labels))
+
+    return replace(
+        certificate,
+        labels=ordered(certificate.labels),
+        claims=tuple(in_order(claim) for claim in certificate.claims),
+        runner_up=found.runner_up,
+    )
+
+
+def _differences(
+    stated: Any, found: Any, parts: tuple[str, ...], allowed: _Allowed, name: str = ""
+) -> Iterator[Difference]:
+    for part in parts:
+        pair = getattr(stated, part), getattr(found, part)
+        for field, first, second in _unlike(f"{name}{part}", *pair, allowed.relative, allowed.counts):
+            yield Difference(field, repr(first), repr(second))
 
 
 def _unlike(name: str, stated: Any, found: Any, relative: float, counts: int) -> Iterator[tuple[str, Any, Any]]:
@@ -104,7 +176,7 @@ def _unlike(name: str, stated: Any, found: Any, relative: float, counts: int) ->
     elif is_dataclass(stated):
         for field in fields(stated):
             # Names of files change without harm.
-            if (name, field.name) != ("image", "name"):
+            if (name.removeprefix("feature."), field.name) != ("image", "name"):
                 pair = getattr(stated, field.name), getattr(found, field.name)
                 yield from _unlike(f"{name}.{field.name}", *pair, relative, counts)
     elif isinstance(stated, tuple) and len(stated) == len(found):
@@ -117,7 +189,7 @@ def _unlike(name: str, stated: Any, found: Any, relative: float, counts: int) ->
     elif isinstance(stated, float):
         if not math.isclose(stated, found, rel_tol=relative, abs_tol=relative):
             yield name, stated, found
-    elif isinstance(stated, int) and ".counts[" in name:
+    elif isinstance(stated, int) and (".counts[" in name or name.endswith(".evidence.count")):
         if abs(stated - found) > counts:
             yield name, stated, found
     elif stated != found:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 ReferenceKind = Literal["smoothed", "clean"]
 _REFERENCES: tuple[ReferenceKind, ...] = ("smoothed", "clean")
-_PILOT = {"gram": 128}
+_PILOT_WITH_FEATURES = 128
 _OTHER_PILOT = 64
 
 
@@ -54,16 +54,13 @@ class CertifySettings:
             CertificationError: draws too few for alpha or for the target.
             InputError: another setting is out of range or unknown.
         """
-        law = _bound(bound, manifest)
-        if reference not in _REFERENCES:
-            raise InputError(f'reference must be "smoothed" or "clean", not {reference!r}')
+        law = checked_bound(bound, manifest)
+        kind = checked_reference(reference)
         check_draws(draws, alpha, law)
         if until is not None:
             until.check_reachable(draws, alpha, manifest.sigma, law)
-        if pilot is not None and pilot < 1:
-            raise InputError(f"pilot must be at least 1, not {pilot}")
-        taken = whole_batches(pilot or _PILOT.get(law, _OTHER_PILOT), manifest)
-        return cls(draws, alpha, taken, law, reference, until)
+        taken = checked_pilot(pilot, manifest, uses_features=law == "gram")
+        return cls(draws, alpha, taken, law, kind, until)
 
     def refuse_other(self, certificate: "FeatureCertificate", graph_sha256: str, name: str) -> None:
         """Refuse a certificate that was made by other settings or of another graph.
@@ -73,12 +70,21 @@ class CertifySettings:
         """
         wanted = asdict(self) | {"until": self.until, "graph": graph_sha256}
         stated = _settings_of(certificate) | {"graph": certificate.provenance.graph_sha256}
-        for setting, value in wanted.items():
-            if stated[setting] != value:
-                raise InputError(
-                    f"{name} was made with {setting} {stated[setting]}, not {value}: go on with the same settings, or "
-                    "write to another file"
-                )
+        refuse_differing(wanted, stated, name)
+
+
+def refuse_differing(wanted: dict[str, object], stated: dict[str, object], name: str) -> None:
+    """Refuse what was made by settings ``stated`` where ``wanted`` are asked for.
+
+    Raises:
+        InputError: naming ``name`` and the setting.
+    """
+    for setting, value in wanted.items():
+        if stated[setting] != value:
+            raise InputError(
+                f"{name} was made with {setting} {stated[setting]}, not {value}: go on with the same settings, or "
+                "write to another file"
+            )
 
 
 def _settings_of(certificate: "FeatureCertificate") -> dict[str, object]:
@@ -98,7 +104,12 @@ def whole_batches(draws: int, manifest: Manifest) -> int:
     return -(-draws // batch) * batch
 
 
-def _bound(bound: str, manifest: Manifest) -> Bound:
+def checked_bound(bound: str, manifest: Manifest) -> Bound:
+    """The bound that ``bound`` means for a bundle.
+
+    Raises:
+        InputError: there is none of that name, or it needs features that the graph does not give.
+    """
     if bound == "auto":
         return "gram" if manifest.has_features else "angle-law"
     for known in BOUNDS:
@@ -110,3 +121,26 @@ def _bound(bound: str, manifest: Manifest) -> Bound:
             return known
     choices = ", ".join(f'"{known}"' for known in BOUNDS)
     raise InputError(f'bound must be "auto" or one of {choices}, not {bound!r}')
+
+
+def checked_reference(reference: str) -> ReferenceKind:
+    """``reference``, if there is such a kind.
+
+    Raises:
+        InputError: there is none.
+    """
+    for known in _REFERENCES:
+        if reference == known:
+            return known
+    raise InputError(f'reference must be "smoothed" or "clean", not {reference!r}')
+
+
+def checked_pilot(pilot: int | None, manifest: Manifest, *, uses_features: bool) -> int:
+    """Pilot draws, rounded up to whole noise batches where needed; by default more where features are used.
+
+    Raises:
+        InputError: ``pilot`` is below 1.
+    """
+    if pilot is not None and pilot < 1:
+        raise InputError(f"pilot must be at least 1, not {pilot}")
+    return whole_batches(pilot or (_PILOT_WITH_FEATURES if uses_features else _OTHER_PILOT), manifest)

@@ -60,6 +60,7 @@ class AnyTimeEstimator:
         target: Target,
         draws: int,
         pilot_features: npt.ArrayLike | None = None,
+        out_of_reach: Literal["refuse", "hopeless"] = "refuse",
     ) -> None:
         """Fix thresholds, priors and rates from the pilot.
 
@@ -72,12 +73,15 @@ class AnyTimeEstimator:
             target: what to stop at.
             draws: the most certifying draws.
             pilot_features: [n0, D] unit rows; needed for ``bound="gram"`` only.
+            out_of_reach: what to do of a target out of reach of so many draws: refuse it, or call it hopeless, as where
+                it was made from the pilot and something else may go on.
 
         Raises:
-            CertificationError: malformed numbers, or a target out of reach of so many draws.
+            CertificationError: malformed numbers, or a target out of reach.
         """
         check_draws(draws, alpha, bound)
-        target.check_reachable(draws, alpha, sigma, bound)
+        if out_of_reach == "refuse":
+            target.check_reachable(draws, alpha, sigma, bound)
         self._counted = DrawCounts(pilot, reference, sigma=sigma, alpha=alpha, bound=bound, draws=None)
         self._sigma = sigma
         self._alpha = alpha
@@ -85,7 +89,7 @@ class AnyTimeEstimator:
         self._target = target
         self._shift = target.radius / sigma
         self.most_draws = draws
-        self.decided: Decision | None = None
+        self.decided: Decision | None = None if target.is_reachable(draws, alpha, sigma, bound) else "hopeless"
         cosines, plan = self._counted.pilot, self._counted.plan
         counts = count_beyond(cosines, plan.thresholds)
         self._priors = tuple(BetaPrior.learned(count, len(cosines)) for count in counts)

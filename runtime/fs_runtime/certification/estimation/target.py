@@ -38,15 +38,19 @@ class Target:
         """The fewest draws of which some outcome may prove it (docs/theory.md section 11.4); None: beyond 10^18."""
         return draws_for_floor(self.angle, alpha, self.radius / sigma, cone=bound == "cone")
 
+    def is_reachable(self, draws: int, alpha: float, sigma: float, bound: Bound = "gram") -> bool:
+        """Whether some outcome of ``draws`` draws could prove it (docs/theory.md section 11.4, the floor)."""
+        return floor_angle(draws, alpha, self.radius / sigma, cone=bound == "cone") <= self.angle
+
     def check_reachable(self, draws: int, alpha: float, sigma: float, bound: Bound = "gram") -> None:
         """Refuse a target that no outcome of ``draws`` draws could prove (docs/theory.md section 11.4, the floor).
 
         Raises:
             CertificationError: naming the smallest number of draws that could.
         """
-        shift = self.radius / sigma
-        if floor_angle(draws, alpha, shift, cone=bound == "cone") <= self.angle:
+        if self.is_reachable(draws, alpha, sigma, bound):
             return
+        shift = self.radius / sigma
         needed = self.fewest_draws(alpha, sigma, bound)
         remedy = "ask for a smaller radius or cosine" if needed is None else f"allow at least {needed} draws"
         raise CertificationError(

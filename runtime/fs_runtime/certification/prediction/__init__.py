@@ -13,8 +13,10 @@ from fs_runtime.certification.prediction.estimator import (
     smallest_draws,
 )
 from fs_runtime.certification.prediction.label_cone import LabelCone
+from fs_runtime.certification.prediction.label_estimator import LabelEstimator, LabelEvidence, drawn_radius
 from fs_runtime.certification.prediction.margin import MarginLaw
 from fs_runtime.certification.prediction.rivals import RivalPair, Rivals, best_labels, voted_labels
+from fs_runtime.certification.prediction.target import LabelTarget
 from fs_runtime.certification.prediction.vote import VoteLaw
 
 __all__ = [
@@ -22,6 +24,9 @@ __all__ = [
     "Kind",
     "LabelClaim",
     "LabelCone",
+    "LabelEstimator",
+    "LabelEvidence",
+    "LabelTarget",
     "MarginLaw",
     "PredictionEstimator",
     "RivalPair",
@@ -29,6 +34,7 @@ __all__ = [
     "VoteLaw",
     "best_labels",
     "divided_alpha",
+    "drawn_radius",
     "smallest_draws",
     "voted_labels",
 ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fs_runtime.certification.errors import CertificationError
+from fs_runtime.certification.estimation.target import Target
 
 # Covers the rounding of arcsin, cos and arccos on the way from the boundary's angle to a radius.
 _ANGLE_SLACK = 1e-6
@@ -42,6 +43,14 @@ class LabelCone:
     def angle(self) -> float:
         """Angle in radians from v to the nearest boundary; 0.0 where v is not inside."""
         return math.asin(min(self.margin, 1.0)) if self.margin > 0.0 else 0.0
+
+    def target(self, radius: float) -> Target:
+        """What a curve has to prove for the label to stay within an l2 ``radius``.
+
+        Where v is not inside, that is an angle out of reach.
+        """
+        room = max(self.angle - _ANGLE_SLACK, 0.0)
+        return Target(radius, min(math.cos(room), math.nextafter(1.0, 0.0)))
 
     def radius(self, curve: Curve, extra_angle: float = 0.0) -> float:
         """The largest l2 radius with angle(radius) + ``extra_angle`` below the boundary's; 0.0 where there is none.

@@ -16,7 +16,7 @@ from fs_runtime.certificates.feature import LARGEST_EMBEDDED
 from fs_runtime.certificates.prediction import SCHEMA, PredictionCertificate
 from fs_runtime.certificates.prediction_parts import NamedLabel
 from fs_runtime.certification import CertificationError, Target
-from fs_runtime.certification.prediction import LabelCone
+from fs_runtime.certification.prediction import LabelCone, LabelTarget
 
 KINDS = ("cone", "margin", "vote")
 SUBSETS: list[Any] = [("cone",), ("margin",), ("vote",), ("cone", "vote"), ("margin", "vote"), KINDS]
@@ -40,7 +40,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> PredictionCertificate:
 
 
 def same(first: PredictionCertificate, second: PredictionCertificate) -> bool:
-    parts = ("labels", "runner_up", "margin", "twins", "alpha", "claims", "prototypes", "binding")
+    parts = ("labels", "cosines", "until", "runner_up", "margin", "twins", "alpha", "claims", "prototypes", "binding")
     return all(getattr(first, part) == getattr(second, part) for part in parts) and (
         (first.feature is None) == (second.feature is None)
         and (first.feature is None or first.feature.reference.tobytes() == second.feature.reference.tobytes())  # type: ignore[union-attr]
@@ -166,7 +166,24 @@ def test_certificates_of_a_target_keep_their_priors_when_draws_stopped(tmp_path:
     assert certificate.radius > 0.0
     back = PredictionCertificate.from_json(certificate.to_json())
     assert same(back, certificate)
-    assert back.binding.draws < back.binding.most_draws
+    assert back.draws < back.most_draws
+    assert (back.outcome, back.abstained) == ("proved", False)
+    assert json.loads(certificate.to_json())["until"] == {"radius": 0.02}
+
+
+@pytest.mark.parametrize("kinds", [KINDS, ("margin", "vote")])
+def test_a_certificate_abstains_when_its_target_is_not_proved(
+    feature: FeatureCertificate, tmp_path: Path, kinds: Any
+) -> None:
+    stopped = feature_certificate(tmp_path, alpha=ALPHA / 3, until=Target(0.02, 0.5))
+    certificate = prediction_of(stopped, kinds)
+    further = replace(
+        certificate, until=LabelTarget(1.01 * certificate.radius), feature=None, claims=certificate.claims[-1:]
+    )
+    assert (further.outcome, further.abstained, further.radius > 0.0) == ("hopeless", True, True)
+    done = replace(further, binding=replace(further.binding, most_draws=further.draws))
+    assert (done.outcome, done.abstained) == ("undecided", True)
+    assert prediction_of(feature, kinds).outcome is None
 
 
 # --- against its prototypes
@@ -187,7 +204,7 @@ def test_check_prototypes_refuses_when_they_are_others(
         every.check_prototypes(others)
 
 
-@pytest.mark.parametrize("part", ["margin", "runner_up", "labels", "twins", "vote"])
+@pytest.mark.parametrize("part", ["margin", "runner_up", "labels", "twins", "vote", "cosines"])
 def test_check_prototypes_refuses_when_the_certificate_was_edited(
     every: PredictionCertificate, feature: FeatureCertificate, part: str
 ) -> None:
@@ -197,6 +214,7 @@ def test_check_prototypes_refuses_when_the_certificate_was_edited(
         "runner_up": {"runner_up": NamedLabel(every.runner_up.index, "something else")},
         "labels": {"labels": (NamedLabel(0, "label 0"),)},
         "twins": {"twins": ()},
+        "cosines": {"cosines": (0.9 * every.cosines[0],)},
         "vote": {"claims": (replace(every.claim("vote"), labels=(NamedLabel(1, "label 2"),)),)},
     }
     with pytest.raises(InputError, match="do not follow from its prototypes"):
@@ -245,7 +263,8 @@ def test_to_json_says_what_is_certified_when_a_reader_has_no_runtime(
     assert content["graph_sha256"] == feature.provenance.graph_sha256
     assert content["feature"] == json.loads(feature.to_json())
     assert next(iter(content)) == "schema"
-    assert [key for key, value in content.items() if value is None] == []
+    assert content["cosines"] == [pytest.approx(feature.reference @ prototypes_for(feature.reference).vectors[2])]
+    assert [key for key, value in content.items() if value is None] == ["until", "outcome"]
     assert json.loads(prediction_of(feature, ("vote",)).to_json())["feature"] is None
 
 

@@ -9,6 +9,7 @@ from helpers.predictions import ALPHA, DRAWS, feature_certificate, prediction_of
 
 from fs_runtime import InputError
 from fs_runtime.certificates.prediction import SCHEMA, PredictionCertificate
+from fs_runtime.certification import Target
 
 CONE, MARGIN, VOTE = 0, 1, 2
 
@@ -90,6 +91,9 @@ OTHER = {"index": 1, "name": "label 1"}
         (("pilot",), 64),
         (("margin",), 1.5),
         (("margin",), 0.9),
+        (("cosines",), []),
+        (("cosines",), [1.5]),
+        (("until",), {"radius": 0.01}),
         (("labels",), []),
         (("labels",), [OTHER]),
         (("labels", 0, "index"), -1),
@@ -139,6 +143,35 @@ OTHER = {"index": 1, "name": "label 1"}
 def test_from_json_refuses_when_a_number_contradicts_the_others(text: str, path: tuple[Any, ...], value: Any) -> None:
     with pytest.raises(InputError, match=r"the certificate: its numbers contradict each other.*classify"):
         PredictionCertificate.from_json(put(text, path, value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("until",), None),
+        (("until", "radius"), 0.021),
+        (("feature", "until", "radius"), 0.021),
+        (("feature", "until", "cosine"), 0.3),
+        (("claims", MARGIN, "evidence", "tails", "priors"), None),
+        (("claims", VOTE, "evidence", "prior"), None),
+    ],
+)
+def test_from_json_refuses_when_a_target_contradicts_the_evidence(
+    tmp_path_factory: pytest.TempPathFactory, path: tuple[Any, ...], value: Any
+) -> None:
+    until = Target(0.02, 0.5)
+    feature = feature_certificate(tmp_path_factory.mktemp("until"), alpha=ALPHA / 3, until=until)
+    stopped = prediction_of(feature).to_json()
+    assert PredictionCertificate.from_json(stopped).outcome == "proved"
+    with pytest.raises(InputError, match=r"contradict each other|does not follow"):
+        PredictionCertificate.from_json(put(stopped, path, value))
+
+
+def test_from_json_refuses_when_cosines_rise(tmp_path_factory: pytest.TempPathFactory) -> None:
+    two = prediction_of(feature_certificate(tmp_path_factory.mktemp("two"), alpha=ALPHA / 3), top_k=2).to_json()
+    PredictionCertificate.from_json(two)
+    with pytest.raises(InputError, match="contradict"):
+        PredictionCertificate.from_json(put(two, ("cosines",), [0.5, 0.6]))
 
 
 def _levels(alpha: float, content: dict[str, Any]) -> None:

@@ -1,0 +1,173 @@
+"""Runs tasks over images: prepared, drawn for, and turned into certificates."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fs_runtime.backends import Backend, Block
+from fs_runtime.bundle import Manifest
+from fs_runtime.certificates.feature import ImageFacts, Provenance
+from fs_runtime.certification import CertificationError, reference_of
+from fs_runtime.certifying.task import Task
+from fs_runtime.drawing import CertifyJob, DrawLoop, FailedJob
+from fs_runtime.drawing.job import Progress
+from fs_runtime.errors import BackendError, FsError, InputError
+from fs_runtime.noise import GENERATOR, Seed
+from fs_runtime.preprocess import ImageLike, PreparedImage, prepare
+from fs_runtime.version import __version__
+
+Certificate = TypeVar("Certificate")
+ManyProgress = Callable[[int, int, int], None]
+"""Called with (number of the image, draws done for it, draws in all for it) after every block."""
+
+
+@dataclass(frozen=True)
+class ImageResult(Generic[Certificate]):
+    """What became of one image of many: a certificate, or the error of this image alone.
+
+    Attributes:
+        image: as it was handed in.
+        certificate: None where the image failed.
+        error: None where it did not.
+    """
+
+    image: ImageLike
+    certificate: Certificate | None
+    error: Exception | None
+
+
+class Certifier:
+    """Makes the draws of tasks with one graph."""
+
+    def __init__(
+        self, backend: Backend, loop: DrawLoop, manifest: Manifest, *, graph_sha256: str, max_pixels: int
+    ) -> None:
+        self._backend = backend
+        self._loop = loop
+        self._manifest = manifest
+        self._graph_sha256 = graph_sha256
+        self._max_pixels = max_pixels
+
+    def prepare(self, image: ImageLike) -> PreparedImage:
+        """The image as the graph takes it.
+
+        Raises:
+            ImageError: it cannot be read.
+            InputError: it becomes another size than the graph takes.
+        """
+        manifest = self._manifest
+        prepared = prepare(image, manifest.preprocess, max_pixels=self._max_pixels)
+        expected = (1, 3, manifest.height, manifest.width)
+        if prepared.pixel_values.shape != expected:
+            raise InputError(
+                f"{prepared.name} becomes {prepared.pixel_values.shape} by the bundle's resize rule, "
+                f"but the graph takes {expected}: hand in an image of {expected[3]} x {expected[2]} pixels"
+            )
+        return prepared
+
+    def one(self, image: PreparedImage, task: Task[Certificate], seed: Seed, progress: Progress | None) -> Certificate:
+        """The certificate of one image, whose error is raised."""
+        [done] = self._certified([self._job(image, task, seed, progress)], task)
+        if isinstance(done, Exception):
+            raise done
+        return done
+
+    def many(
+        self,
+        images: Iterable[ImageLike],
+        task: Task[Certificate],
+        seed: Seed | None,
+        progress: ManyProgress | None,
+    ) -> Generator[ImageResult[Certificate]]:
+        """One result an image, in their order; images are taken as there is room. ``seed`` None: fresh for each."""
+        taken: list[ImageLike] = []
+
+        def jobs() -> Iterator[CertifyJob | FailedJob]:
+            for number, image in enumerate(images):
+                taken.append(image)
+                watch = None if progress is None else partial(progress, number)
+                try:
+                    yield self._job(self.prepare(image), task, seed or Seed.make(None), watch)
+                except BackendError:
+                    raise
+                except (FsError, CertificationError) as error:
+                    yield FailedJob(error)
+
+        results = self._certified(jobs(), task)
+        with closing(results):
+            for result in results:
+                image = taken.pop(0)
+                if isinstance(result, Exception):
+                    yield ImageResult(image, None, result)
+                else:
+                    yield ImageResult(image, result, None)
+
+    def _job(
+        self, prepared: PreparedImage, task: Task[Certificate], seed: Seed, progress: Progress | None
+    ) -> CertifyJob:
+        return CertifyJob(
+            prepared,
+            seed,
+            pilot=task.pilot,
+            draws=task.draws,
+            dimension=self._manifest.dimension,
+            gives_features=self._manifest.has_features,
+            reference=self._clean(prepared) if task.reference == "clean" else None,
+            estimator=partial(task.estimator, image=image_facts(prepared)),
+            sequential=task.sequential,
+            progress=progress,
+        )
+
+    def _certified(
+        self, jobs: Iterable[CertifyJob | FailedJob], task: Task[Certificate]
+    ) -> Generator[Certificate | Exception]:
+        """Run jobs; each becomes a certificate, or the user's error that ended it."""
+        with closing(self._loop.run(jobs)) as finished:
+            for job in finished:
+                if isinstance(job, FailedJob) or job.error is not None:
+                    assert job.error is not None
+                    yield job.error
+                else:
+                    yield task.certificate(job, image_facts(job.prepared), self._provenance(job.seed))
+
+    def _provenance(self, seed: Seed) -> Provenance:
+        return Provenance(
+            graph_sha256=self._graph_sha256,
+            backend=self._backend.info,
+            generator=GENERATOR,
+            seed=seed,
+            runtime=__version__,
+        )
+
+    def _clean(self, prepared: PreparedImage) -> npt.NDArray[np.float64]:
+        """The bare encoder's unit feature f_0(x): the graph without a GSB, at zero noise."""
+        manifest = self._manifest
+        if manifest.gsb is not None:
+            raise FsError(
+                "the clean reference of a bundle with a GSB needs its clean graph, which this version cannot run"
+            )
+        silence = np.zeros((manifest.noise_batch, 3, manifest.height, manifest.width), np.float32)
+        pixels = np.repeat(prepared.pixel_values, manifest.images, axis=0)
+        nothing = np.zeros((manifest.images, manifest.dimension), np.float32)
+        result = self._backend.run(Block(pixels, silence, nothing, np.zeros(manifest.noise_batch, np.int64)))
+        return reference_of(result.feature_sum[0])
+
+
+def image_facts(prepared: PreparedImage) -> ImageFacts:
+    """What a certificate says of the image."""
+    return ImageFacts(
+        # A file name may hold bytes that are no UTF-8, which JSON cannot.
+        name=prepared.name.encode("utf-8", "backslashreplace").decode(),
+        sha256=prepared.sha256,
+        height=prepared.height,
+        width=prepared.width,
+        values=prepared.pixel_values.size,
+        operator_norm=prepared.operator_norm,
+        resampling_error=prepared.resampling_error,
+        grid_distance=prepared.grid_distance,
+    )

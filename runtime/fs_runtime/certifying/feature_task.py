@@ -1,0 +1,80 @@
+"""Draws for feature certificates."""
+
+from fs_runtime.certificates.feature import FeatureCertificate, ImageFacts, Provenance
+from fs_runtime.certificates.settings import CertifySettings
+from fs_runtime.certification import AnyTimeEstimator, FixedDrawsEstimator, Target
+from fs_runtime.certifying.task import Task
+from fs_runtime.drawing import CertifyJob, Estimator, Pilot
+
+
+class FeatureTask(Task[FeatureCertificate]):
+    """A feature certificate by given settings."""
+
+    def __init__(self, settings: CertifySettings, sigma: float, *, replayed_of: int | None = None) -> None:
+        """Take the settings.
+
+        Args:
+            settings: of the certificate.
+            sigma: of the noise.
+            replayed_of: the most draws of a certificate that is made again, whose draws are all made.
+        """
+        super().__init__(
+            pilot=settings.pilot,
+            draws=settings.draws,
+            most_draws=replayed_of or settings.draws,
+            reference=settings.reference,
+            sequential=settings.until is not None and replayed_of is None,
+        )
+        self._settings = settings
+        self._sigma = sigma
+
+    @classmethod
+    def again(cls, certificate: FeatureCertificate) -> "FeatureTask":
+        """All the draws of a certificate, once more."""
+        settings = CertifySettings(
+            draws=certificate.draws,
+            alpha=certificate.alpha,
+            pilot=certificate.pilot,
+            bound=certificate.bound,
+            reference=certificate.reference_kind,
+            until=certificate.until,
+        )
+        return cls(settings, certificate.sigma, replayed_of=certificate.most_draws)
+
+    def estimator(self, pilot: Pilot, image: ImageFacts) -> Estimator:
+        """One of a fixed number of draws, or of a target over images on the grid: there it lies further out."""
+        settings = self._settings
+        if settings.until is None:
+            return FixedDrawsEstimator(
+                pilot.cosines,
+                pilot.reference,
+                sigma=self._sigma,
+                alpha=settings.alpha,
+                bound=settings.bound,
+                draws=settings.draws,
+            )
+        radius = settings.until.radius
+        return AnyTimeEstimator(
+            pilot.cosines,
+            pilot.reference,
+            pilot_features=pilot.features,
+            sigma=self._sigma,
+            alpha=settings.alpha,
+            bound=settings.bound,
+            target=Target(radius + image.grid_cost if radius > 0.0 else radius, settings.until.cosine),
+            draws=self.most_draws,
+        )
+
+    def certificate(self, job: CertifyJob, image: ImageFacts, provenance: Provenance) -> FeatureCertificate:
+        """The feature certificate."""
+        estimator = job.estimator
+        assert isinstance(estimator, FixedDrawsEstimator | AnyTimeEstimator)
+        return FeatureCertificate(
+            curve=estimator.finish(),
+            reference=job.reference,
+            reference_kind=self.reference,
+            image=image,
+            provenance=provenance,
+            until=self._settings.until,
+            most_draws=estimator.most_draws,
+        )

@@ -1,0 +1,104 @@
+"""Draws for prediction certificates."""
+
+from fs_runtime.bundle.prototypes import Prototypes
+from fs_runtime.certificates.feature import FeatureCertificate, ImageFacts, Provenance, reference_sha256
+from fs_runtime.certificates.prediction import PredictionCertificate
+from fs_runtime.certificates.prediction_parts import Binding
+from fs_runtime.certificates.prediction_settings import PredictionSettings
+from fs_runtime.certification.prediction import LabelEstimator
+from fs_runtime.certifying.task import Task
+from fs_runtime.drawing import CertifyJob, Estimator, Pilot
+
+
+class PredictionTask(Task[PredictionCertificate]):
+    """A prediction certificate by given settings."""
+
+    def __init__(self, settings: PredictionSettings, sigma: float, *, replayed_of: int | None = None) -> None:
+        """Take the settings.
+
+        Args:
+            settings: of the certificate.
+            sigma: of the noise.
+            replayed_of: the most draws of a certificate that is made again, whose draws are all made.
+        """
+        super().__init__(
+            pilot=settings.pilot,
+            draws=settings.draws,
+            most_draws=replayed_of or settings.draws,
+            reference=settings.reference,
+            sequential=settings.until is not None and replayed_of is None,
+        )
+        self._settings = settings
+        self._sigma = sigma
+
+    @classmethod
+    def again(cls, certificate: PredictionCertificate, prototypes: Prototypes) -> "PredictionTask":
+        """All the draws of a certificate, once more, about the prototypes that it was made with."""
+        binding, feature = certificate.binding, certificate.feature
+        settings = PredictionSettings(
+            prototypes=prototypes,
+            draws=binding.draws,
+            alpha=certificate.alpha,
+            pilot=binding.pilot,
+            kinds=certificate.kinds,
+            top_k=len(certificate.labels),
+            bound=None if feature is None else feature.bound,
+            reference=binding.reference_kind,
+            until=certificate.until,
+        )
+        return cls(settings, binding.sigma, replayed_of=binding.most_draws)
+
+    def estimator(self, pilot: Pilot, image: ImageFacts) -> Estimator:
+        """One of all the kinds that are asked for."""
+        settings = self._settings
+        return LabelEstimator(
+            pilot.cosines,
+            pilot.reference,
+            settings.prototypes.vectors,
+            sigma=self._sigma,
+            alpha=settings.alpha,
+            draws=self.most_draws,
+            kinds=settings.kinds,
+            top_k=settings.top_k,
+            bound=settings.bound,
+            pilot_features=pilot.features,
+            target=settings.until,
+            grid_cost=image.grid_cost,
+        )
+
+    def certificate(self, job: CertifyJob, image: ImageFacts, provenance: Provenance) -> PredictionCertificate:
+        """The prediction certificate, with the feature certificate that its cone follows from."""
+        estimator, settings = job.estimator, self._settings
+        assert isinstance(estimator, LabelEstimator)
+        evidence = estimator.finish()
+        feature: FeatureCertificate | None = None
+        if evidence.curve is not None:
+            feature = FeatureCertificate(
+                curve=evidence.curve,
+                reference=job.reference,
+                reference_kind=self.reference,
+                image=image,
+                provenance=provenance,
+                until=evidence.cone_target,
+                most_draws=estimator.most_draws,
+            )
+        binding = Binding(
+            image=image,
+            provenance=provenance,
+            sigma=self._sigma,
+            draws=estimator.draws,
+            most_draws=estimator.most_draws,
+            pilot=self.pilot,
+            reference_kind=self.reference,
+            reference_sha256=reference_sha256(job.reference),
+        )
+        return PredictionCertificate.made(
+            settings.prototypes,
+            job.reference,
+            evidence.claims,
+            alpha=settings.alpha,
+            binding=binding,
+            feature=feature,
+            top_k=settings.top_k,
+            until=settings.until,
+        )
