@@ -397,6 +397,8 @@ class SmoothedEncoder:
         replayable(certificate, image_facts(prepared), self.manifest, self._graph.sha256)
         again: AnyCertificate
         if isinstance(certificate, FeatureCertificate):
+            if prototypes is not None:
+                raise InputError("the certificate is of a feature, not a prediction: it needs no prototypes")
             seed = certificate.provenance.seed
             again = self._certifier.one(prepared, FeatureTask.again(certificate), seed, progress)
         else:

@@ -1,9 +1,8 @@
-"""The table of certificates, what it says in words, and the last line of a run."""
+"""The table of certificates, and what it says in words."""
 
 import math
 from pathlib import Path
 
-import numpy as np
 from rich.table import Table
 
 from fs_runtime.certificates.feature import FeatureCertificate
@@ -84,25 +83,4 @@ def explanation(certificate: FeatureCertificate) -> str:
         f"l2 norm up to the radius brings the cosine between {between} below the number shown; '-' means nothing is "
         "certified."
     )
-    if certificate.bound == "cone":
-        return words  # the floor is about another angle
     return f"{words} The most that {certificate.draws} draws could certify: {best}."
-
-
-def summary(certificates: list[FeatureCertificate], *, failed: int, alpha: float) -> str:
-    """Images, what became of them, the draws used, and what alpha means over all of them."""
-    abstained = sum(certificate.abstained for certificate in certificates)
-    counts = [certificate.draws for certificate in certificates]
-    parts = [f"{len(certificates) - abstained} certified", f"{abstained} abstained", f"{failed} failed"]
-    line = f"{len(certificates) + failed} images: {', '.join(parts)}."
-    if not counts:
-        return line
-    if certificates[0].until is None:
-        line += f" {sum(counts):,} draws, {counts[0]:,} an image."
-    else:
-        line += (
-            f" {sum(counts):,} draws, {int(np.median(counts)):,} in the median, at most {max(counts):,} of the "
-            f"{certificates[0].most_draws:,} allowed."
-        )
-    together = min(1.0, len(counts) * alpha)
-    return f"{line} Some certificate of these is wrong with probability at most {together:.3g}."

@@ -5,10 +5,12 @@ from typing import NoReturn
 import click
 
 from fs_runtime.cli.certify import certify
+from fs_runtime.cli.classify import classify
 from fs_runtime.cli.inspect import inspect
 from fs_runtime.cli.replay import replay
 from fs_runtime.cli.report import report
 from fs_runtime.cli.run import run
+from fs_runtime.cli.search import search
 from fs_runtime.cli.smooth import smooth
 from fs_runtime.cli.verify import verify
 from fs_runtime.version import __version__
@@ -25,7 +27,7 @@ def cli() -> None:  # \b is click's mark for a paragraph that keeps its lines
     """  # noqa: D301  # click reads backslash-b as the mark of a paragraph that keeps its lines
 
 
-for command in (certify, smooth, replay, report, inspect, verify):
+for command in (certify, classify, search, smooth, replay, report, inspect, verify):
     cli.add_command(command)
 
 

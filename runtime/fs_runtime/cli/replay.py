@@ -7,8 +7,8 @@ from typing import Any
 import click
 import msgspec
 
-from fs_runtime.certificates.feature import FeatureCertificate
 from fs_runtime.certificates.files import certificate_text
+from fs_runtime.certificates.reading import AnyCertificate, parse_certificate
 from fs_runtime.certificates.replay import Replay
 from fs_runtime.cli import options
 from fs_runtime.cli.terminal import cell, data, draw_progress, encodable, printable, table
@@ -22,17 +22,23 @@ from fs_runtime.errors import FsError, InputError
 @click.option(
     "--bundle", metavar="DIR", type=click.Path(path_type=Path), required=True, help="The bundle that it was made with."
 )
+@click.option(
+    "--prototypes",
+    metavar="NAME|FILE",
+    help="What a prediction is about. Default: the bundle's prototypes of the name in CERT.",
+)
 @options.opening
 @options.as_json
-def replay(certificate: Path, image: Path, bundle: Path, as_json: bool, **opening: Any) -> int:
+def replay(certificate: Path, image: Path, bundle: Path, prototypes: str | None, as_json: bool, **opening: Any) -> int:
     """Make the draws of the certificate CERT for IMAGE again, and compare.
 
-    CERT is a file that `certify --save` wrote, or JSON lines of `certify`, in which the line about IMAGE is taken.
-    Exit code 1 if some field did not come out again; a hand-edited certificate is found out so.
+    CERT is a file that `certify`, `classify` or `search` wrote by --save, or JSON lines of theirs, in which the line
+    about IMAGE is taken. Exit code 1 if some field did not come out again; a hand-edited certificate is found out so.
     """
     with load(bundle, **opening) as encoder, draw_progress(1) as progress:
         stated = _certificate(certificate, image, encoder)
-        result = encoder.replay(stated, image, progress=partial(progress.update, 0, str(image)))
+        watch = partial(progress.update, 0, str(image))
+        result = encoder.replay(stated, image, prototypes=prototypes, progress=watch)
     if as_json:
         click.echo(_line(certificate, image, result))
     else:
@@ -40,16 +46,17 @@ def replay(certificate: Path, image: Path, bundle: Path, as_json: bool, **openin
     return 0 if result.equal else FsError.exit_code
 
 
-def _certificate(path: Path, image: Path, encoder: SmoothedEncoder) -> FeatureCertificate:
+def _certificate(path: Path, image: Path, encoder: SmoothedEncoder) -> AnyCertificate:
     """The certificate in ``path``; of several, the one about ``image``."""
-    text = certificate_text(path, "certify")
-    lines = [line for line in text.splitlines() if line.strip()]
+    text = certificate_text(path, "certify or classify")
+    # No splitlines: it would also split at characters that a label may hold.
+    lines = [line for line in text.split("\n") if line.strip()]
     if len(lines) <= 1:
-        return FeatureCertificate.parse(text, str(path), path.parent)
+        return parse_certificate(text, str(path), path.parent)
     sha256 = encoder.image_sha256(image)
     for number, line in enumerate(lines, 1):
         if sha256 in line:
-            return FeatureCertificate.parse(line, f"{path}, line {number}", path.parent)
+            return parse_certificate(line, f"{path}, line {number}", path.parent)
     raise InputError(f"{path} holds no certificate of {image} (by the hash of its pixels): name the image it is about")
 
 

@@ -4,16 +4,47 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol, TypeVar
 
-from fs_runtime.certificates.settings import CertifySettings
+import msgspec
+
+from fs_runtime.certificates.prediction import PredictionCertificate
+from fs_runtime.certificates.prediction_wire import SCHEMA
+from fs_runtime.certificates.reading import AnyCertificate
 from fs_runtime.cli.run import writing
 from fs_runtime.errors import InputError
 from fs_runtime.files import write_together
-from fs_runtime.report.results import Failure, read_line
+from fs_runtime.report.results import (
+    ERROR_SCHEMA,
+    NO_REFERENCE,
+    Failure,
+    read_failure,
+    schema_of,
+    with_empty_reference,
+)
+
+Certificate = TypeVar("Certificate", bound=AnyCertificate)
+Asked = TypeVar("Asked", contravariant=True)
 
 
-def done_before(path: Path, settings: CertifySettings, graph_sha256: str) -> frozenset[str]:
+class Settings(Protocol[Asked]):
+    """What certificates were asked to be."""
+
+    def refuse_other(self, certificate: Asked, graph_sha256: str, name: str) -> None:
+        """Refuse a certificate that was made by other settings or of another graph."""
+
+
+def done_before(
+    path: Path,
+    settings: Settings[Certificate],
+    graph_sha256: str,
+    *,
+    read: Callable[[bytes], Certificate | Failure],
+    command: str,
+) -> frozenset[str]:
     """Hashes of the images that ``path`` holds certificates of, by the very settings; makes the file ready to go on.
+
+    ``read`` reads one line of ``command``.
 
     A torn last line and the lines of images that failed are dropped from the file, as both are done again. An
     abstention counts as done: certifying that image again would spend its alpha again.
@@ -32,9 +63,9 @@ def done_before(path: Path, settings: CertifySettings, graph_sha256: str) -> fro
     for number, line in enumerate(whole.splitlines() if whole else [], 1):
         name = f"{path}, line {number}"
         try:
-            item = read_line(line)
+            item = read(line)
         except InputError as error:
-            raise InputError(f"{name} is no JSON line of certify ({error}): write to another -o") from error
+            raise InputError(f"{name} is no JSON line of {command} ({error}): write to another -o") from error
         if isinstance(item, Failure):
             continue
         settings.refuse_other(item, graph_sha256, name)
@@ -42,6 +73,28 @@ def done_before(path: Path, settings: CertifySettings, graph_sha256: str) -> fro
         kept.append(line + b"\n")
     write_together({path: b"".join(kept)})
     return frozenset(hashes)
+
+
+def read_prediction(line: bytes) -> PredictionCertificate | Failure:
+    """What one line of ``classify`` or ``search`` holds: a prediction, maybe without its reference, or a failure.
+
+    Raises:
+        InputError: neither.
+    """
+    schema = schema_of(line)
+    if schema == ERROR_SCHEMA:
+        return read_failure(line)
+    if schema != SCHEMA:
+        raise InputError(f"schema {schema!r} is not {SCHEMA}")
+    fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    feature = bytes(fields.get("feature", b"null"))
+    if feature.strip() != b"null":
+        whole = with_empty_reference(feature)
+        if whole.encode() != feature:
+            # The reference was too long for the line, and the prediction is bound to it by its hash.
+            fields["feature"] = msgspec.Raw(whole.encode())
+            fields["reference_sha256"] = msgspec.Raw(b'"%s"' % NO_REFERENCE.encode())
+    return PredictionCertificate.from_json(msgspec.json.encode(fields).decode("utf-8", "replace"))
 
 
 @contextmanager

@@ -9,9 +9,12 @@ import msgspec
 import numpy as np
 
 from fs_runtime.certificates.feature import SCHEMA, FeatureCertificate
+from fs_runtime.certificates.prediction_wire import SCHEMA as PREDICTION_SCHEMA
 from fs_runtime.errors import InputError
 
 ERROR_SCHEMA: Literal["fs-runtime/error/1"] = "fs-runtime/error/1"
+NO_REFERENCE = hashlib.sha256(b"").hexdigest()
+"""Hash of a reference feature that was left out."""
 LONGEST_LINE = 1 << 24
 """Bytes; a certificate with the longest reference that JSON lines hold has a hundredth of it."""
 
@@ -108,27 +111,50 @@ def read_line(line: bytes) -> FeatureCertificate | Failure:
     Raises:
         InputError: neither.
     """
-    try:
-        schema = msgspec.json.decode(line, type=_Schema).schema
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"not JSON with a schema ({error}): give the output of fs-runtime certify --json") from error
+    schema = schema_of(line)
     if schema == ERROR_SCHEMA:
-        try:
-            failure = msgspec.json.decode(line, type=_Failure)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise InputError(f"not an error line of schema {ERROR_SCHEMA} ({error})") from error
-        return Failure(failure.image, failure.error)
+        return read_failure(line)
+    if schema == PREDICTION_SCHEMA:
+        raise InputError(
+            "it is a prediction, of fs-runtime classify or search, which a report does not show: give the output of "
+            "fs-runtime certify --json"
+        )
     if schema != SCHEMA:
         raise InputError(
             f"schema {schema!r} is not {SCHEMA}: give the output of fs-runtime certify --json, "
             "or the fs-runtime that wrote it"
         )
-    certificate = FeatureCertificate.from_json(_without_missing_reference(line))
+    certificate = FeatureCertificate.from_json(with_empty_reference(line))
     # Thousands of certificates fit into memory without their features.
     return replace(certificate, reference=np.empty(0))
 
 
-def _without_missing_reference(line: bytes) -> str:
+def schema_of(line: bytes) -> str:
+    """The schema that a line names.
+
+    Raises:
+        InputError: it is not JSON that names one.
+    """
+    try:
+        return msgspec.json.decode(line, type=_Schema).schema
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"not JSON with a schema ({error}): give the output of fs-runtime certify --json") from error
+
+
+def read_failure(line: bytes) -> Failure:
+    """The image that failed, of which a line of schema :data:`ERROR_SCHEMA` is.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        failure = msgspec.json.decode(line, type=_Failure)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InputError(f"not an error line of schema {ERROR_SCHEMA} ({error})") from error
+    return Failure(failure.image, failure.error)
+
+
+def with_empty_reference(line: bytes) -> str:
     """The line as ``from_json`` takes it: a reference feature that is too long for JSON becomes an empty one."""
     try:
         missing = bytes(msgspec.json.decode(line, type=_Reference).reference).strip() == b"null"
@@ -138,5 +164,5 @@ def _without_missing_reference(line: bytes) -> str:
         return line.decode("utf-8")
     fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
     fields["reference"] = msgspec.Raw(b"[]")
-    fields["reference_sha256"] = msgspec.Raw(b'"%s"' % hashlib.sha256(b"").hexdigest().encode())
+    fields["reference_sha256"] = msgspec.Raw(b'"%s"' % NO_REFERENCE.encode())
     return msgspec.json.encode(fields).decode("utf-8")

@@ -1,0 +1,85 @@
+"""What ``classify`` and ``search`` share: the settings, the run, and how it ends."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+
+from fs_runtime.certificates.prediction import PredictionCertificate
+from fs_runtime.certificates.prediction_settings import PredictionSettings
+from fs_runtime.cli import options
+from fs_runtime.cli.images import image_list
+from fs_runtime.cli.many_images import Places, Run, divided_alpha, summary
+from fs_runtime.cli.results_file import read_prediction
+from fs_runtime.cli.terminal import data, messages
+from fs_runtime.encoder import load
+
+
+def predict(
+    command: str,
+    bundle: Path,
+    images: tuple[str, ...],
+    *,
+    prototypes: str,
+    places: Places,
+    table: Callable[[list[PredictionCertificate]], RenderableType],
+    explanation: Callable[[list[PredictionCertificate]], str],
+    draws: int | None,
+    alpha: float | None,
+    family_alpha: float | None,
+    radius: float | None,
+    max_draws: int | None,
+    seed: int | None,
+    opening: dict[str, Any],
+    **asked: Any,
+) -> int:
+    """Classify images, and say what came of it.
+
+    Args:
+        command: which one asks.
+        bundle: folder.
+        images: names.
+        prototypes: a name in the bundle, or a path.
+        places: where results go.
+        table: of all predictions, for people.
+        explanation: of the table, in words.
+        draws: ``--draws``.
+        alpha: ``--alpha``.
+        family_alpha: ``--family-alpha``.
+        radius: ``--radius``.
+        max_draws: ``--max-draws``.
+        seed: ``--seed``.
+        opening: how to open the bundle.
+        asked: other settings of a prediction.
+
+    Returns:
+        The exit code.
+    """
+    until = options.label_target(radius)
+    listed, level = divided_alpha(image_list(images), alpha, family_alpha)
+    places.check()
+    number = options.draws(draws, max_draws, flags=("--radius",), has_target=until is not None)
+    asked |= {"draws": number, "alpha": level, "until": until}
+    run = Run[PredictionCertificate](places, _light)
+    with load(bundle, **opening) as encoder:
+        known = encoder.prototypes(prototypes)
+        settings = PredictionSettings.checked(encoder.manifest, known, **asked)
+        many = partial(encoder.classify_many, prototypes=known, seed=seed, **asked)
+        run.over(listed, many, encoder=encoder, settings=settings, read=read_prediction, command=command)
+    if run.certificates and not places.as_json:
+        data().print(table(run.certificates))
+        messages().print(explanation(run.certificates), style="dim", highlight=False, soft_wrap=True)
+    if len(run.certificates) + run.failed > 1 or until is not None:
+        line = summary(run.certificates, failed=run.failed, alpha=level)
+        messages().print(line, highlight=False, soft_wrap=True)
+    return run.code
+
+
+def _light(certificate: PredictionCertificate) -> PredictionCertificate:
+    feature = certificate.feature
+    if feature is None:
+        return certificate
+    return replace(certificate, feature=replace(feature, reference=feature.reference[:0]))
