@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from fs_exporters.pipeline import ExportResult, Stage
     from fs_exporters.pipeline import export_bundle as export
     from fs_exporters.verify import verify_bundle as verify
+    from fs_models.prototypes import PrototypeRequest
 
 _HOMES = {
     "ExportResult": ("fs_exporters.pipeline", "ExportResult"),
     "ParityError": ("fs_exporters.parity", "ParityError"),
+    "PrototypeRequest": ("fs_models.prototypes", "PrototypeRequest"),
     "Stage": ("fs_exporters.pipeline", "Stage"),
     "export": ("fs_exporters.pipeline", "export_bundle"),
     "verify": ("fs_exporters.verify", "verify_bundle"),
 }
 
-__all__ = ["ExportResult", "ParityError", "Stage", "export", "verify"]
+__all__ = ["ExportResult", "ParityError", "PrototypeRequest", "Stage", "export", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ import click
 
 from fs_runtime.cli import options
 
+_FILE: Any = click.Path(path_type=Path)
 model = click.argument("model", metavar="MODEL")
 
 smoothing = options.group(
@@ -28,6 +29,44 @@ loading = options.group(
 trusting = options.group(
     click.option("--trust-pickle", is_flag=True, help="Read weights that are Python pickles: they can run code."),
     click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model."),
+)
+
+prototypes = options.group(
+    click.option(
+        "--prototypes/--no-prototypes",
+        default=True,
+        show_default=True,
+        help="Put the prototypes that MODEL comes with, such as the classes it was trained on, into the bundle.",
+    ),
+    click.option(
+        "--labels",
+        type=_FILE,
+        help="Zero-shot prototypes of these labels, one a line, by MODEL's own text tower (CLIP, SigLIP).",
+        metavar="FILE.txt",
+    ),
+    click.option(
+        "--template",
+        "templates",
+        multiple=True,
+        help="Sentence for --labels with {} where the label goes; several are averaged. Default: the usual one.",
+        metavar="TEXT",
+    ),
+    click.option(
+        "--prototypes-from",
+        "classes",
+        type=_FILE,
+        help="Class means as prototypes: DIR holds a folder of images for each class.",
+        metavar="DIR",
+    ),
+    click.option(
+        "--prototype-draws",
+        type=int,
+        default=0,
+        show_default=True,
+        help="Noisy copies that stand for each image of --prototypes-from; 0: the image itself.",
+        metavar="K",
+    ),
+    click.option("--gallery", type=_FILE, help="Each image in DIR as a prototype, for search.", metavar="DIR"),
 )
 
 overwrite = click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")

@@ -4,7 +4,7 @@ import math
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -16,8 +16,9 @@ from fs_exporters.bundle import add_prototypes, check_free, check_writable, new_
 from fs_exporters.graph import smoothed_graph
 from fs_exporters.onnx import OPSET, trace
 from fs_exporters.parity import check_parity, measure_bundle
-from fs_models.encoders import EncoderAdapter, EncoderSpec, LoadRequest, load_encoder
+from fs_models.encoders import EncoderAdapter, EncoderSpec, LoadRequest, OfferedPrototypes, load_encoder
 from fs_models.gsb import no_booster
+from fs_models.prototypes import PrototypeRequest, requested_prototypes
 from fs_runtime.bundle import MANIFEST, SCHEMA_VERSION, Bundle, Manifest, read_bundle
 from fs_runtime.bundle.files import digest, total_bytes
 from fs_runtime.bundle.manifest import File, Graph, Parity, Precision, Source, Tap
@@ -42,7 +43,7 @@ class Stage:
     """One finished step, for whoever watches.
 
     Attributes:
-        name: ``load``, ``trace``, ``parity`` or ``write``.
+        name: ``load``, ``prototypes``, ``trace``, ``parity`` or ``write``.
         seconds: how long it took.
         detail: what came of it.
         path: the file or folder it made, if any.
@@ -112,7 +113,7 @@ def export_bundle(
     revision: str | None = None,
     trust_pickle: bool = False,
     trust_remote_code: bool = False,
-    prototypes: bool = True,
+    prototypes: PrototypeRequest = PrototypeRequest(),  # noqa: B008  # it is frozen
     overwrite: bool = False,
     threads: int | None = None,
     on_start: Callable[[str], None] = lambda _: None,
@@ -131,7 +132,7 @@ def export_bundle(
         revision: version of the weights.
         trust_pickle: read weights that are Python pickles.
         trust_remote_code: run Python code that comes with the model.
-        prototypes: put the named prototypes that the encoder offers into the bundle, for labels.
+        prototypes: which named prototypes the bundle is to hold, for labels and retrieval.
         overwrite: replace a bundle that is there.
         threads: threads for the parity gate; default: the cores this process may use.
         on_start: called with the name of each step as it begins.
@@ -143,17 +144,20 @@ def export_bundle(
     """
     output = Path(output)
     check_request(sigma, noise_batch, precision, images)
+    prototypes.check()
     check_free(output, overwrite=overwrite)
     check_writable(output)
     watch = _Watch(on_start, on_stage)
     with watch.step("load") as notes:
-        encoder = load_encoder(LoadRequest(model, tap, revision, trust_pickle, trust_remote_code))
+        source = LoadRequest(model, tap, revision, trust_pickle, trust_remote_code)
+        encoder = load_encoder(source)
         parameters = sum(parameter.numel() for parameter in encoder.parameters())
         notes.detail = f"{model}, {parameters / 1e6:.2f} M parameters"
+    sets = _prototypes(prototypes, encoder, source, sigma, watch)
     try:
         with new_folder(output, overwrite=overwrite) as folder:
             manifest = _fill(
-                folder, encoder, sigma, noise_batch, images, precision, prototypes, threads or default_threads(), watch
+                folder, encoder, sigma, noise_batch, images, precision, sets, threads or default_threads(), watch
             )
             with watch.step("write") as notes:
                 (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
@@ -165,6 +169,22 @@ def export_bundle(
     except OSError as error:
         raise unwritable(output, error) from error
     return ExportResult(output, manifest, written.manifest_sha256, tuple(watch.stages))
+
+
+def _prototypes(
+    request: PrototypeRequest, encoder: EncoderAdapter, source: LoadRequest, sigma: float, watch: _Watch
+) -> dict[str, OfferedPrototypes]:
+    """The prototypes that the bundle is to hold; a step of its own where the user asked for some."""
+
+    def progress(name: str, done: int, total: int) -> None:
+        watch.started(f"prototypes {name}: {done} of {total} images")
+
+    if not request.names:
+        return requested_prototypes(request, encoder, source, sigma=sigma).sets
+    with watch.step("prototypes") as notes:
+        made = requested_prototypes(request, encoder, source, sigma=sigma, on_progress=progress)
+        notes.detail = "; ".join((*made.summary, *(f"skipped: {reason}" for reason in made.skipped)))
+    return made.sets
 
 
 def check_request(sigma: float, noise_batch: int, precision: str, images: int) -> None:
@@ -192,7 +212,7 @@ def _fill(
     noise_batch: int,
     images: int,
     precision: Precision,
-    prototypes: bool,
+    prototypes: Mapping[str, OfferedPrototypes],
     threads: int,
     watch: _Watch,
 ) -> Manifest:
@@ -223,7 +243,7 @@ def _fill(
         mixed = f" of {images} images" if images > 1 else ""
         notes.detail = f"ONNX opset {OPSET}, {precision}, noise batch {noise_batch}{mixed}, checked"
         notes.path, notes.bytes = Path(GRAPH), graph.bytes
-    manifest = msgspec.structs.replace(draft, graphs=(graph,), files=_add_files(folder, encoder, prototypes))
+    manifest = msgspec.structs.replace(draft, graphs=(graph,), files=_add_files(folder, encoder.spec, prototypes))
     with watch.step("parity") as notes:
         parity = measure_bundle(Bundle(folder, manifest, ""), encoder, threads=threads)
         check_parity(parity)
@@ -231,12 +251,10 @@ def _fill(
     return msgspec.structs.replace(manifest, parity=(parity,))
 
 
-def _add_files(folder: Path, encoder: EncoderAdapter, prototypes: bool) -> dict[str, File]:
-    """Write the model's own configuration and the prototypes it offers."""
-    spec = encoder.spec
+def _add_files(folder: Path, spec: EncoderSpec, prototypes: Mapping[str, OfferedPrototypes]) -> dict[str, File]:
+    """Write the model's own configuration and the prototypes."""
     paths = [Path(shutil.copyfile(file, folder / file.name)) for file in spec.config_files]
-    if prototypes:
-        paths += add_prototypes(folder, encoder.prototypes(), dimension=math.prod(spec.feature_shape))
+    paths += add_prototypes(folder, prototypes, dimension=math.prod(spec.feature_shape))
     return {
         path.relative_to(folder).as_posix(): File(sha256=digest([path]), bytes=total_bytes([path])) for path in paths
     }

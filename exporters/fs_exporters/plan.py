@@ -12,6 +12,7 @@ from fs_exporters.bundle import check_free, check_writable, planned_prototypes
 from fs_exporters.parity import PARITY_DRAWS
 from fs_exporters.pipeline import GRAPH, check_request
 from fs_models.encoders import EncoderAdapter, EncoderSpec, LoadRequest, load_encoder
+from fs_models.prototypes import PrototypeRequest, requested_prototypes
 from fs_runtime.bundle import MANIFEST
 from fs_runtime.bundle.manifest import Precision
 
@@ -52,7 +53,7 @@ def plan_export(
     output: str | Path,
     overwrite: bool,
     images: int = 1,
-    prototypes: bool = True,
+    prototypes: PrototypeRequest = PrototypeRequest(),  # noqa: B008  # it is frozen
 ) -> ExportPlan:
     """Load the encoder, run a few draws through it, and say what an export would write and need.
 
@@ -60,6 +61,7 @@ def plan_export(
         InputError: what :func:`export_bundle` would refuse before it starts to work.
     """
     check_request(sigma, noise_batch, precision, images)
+    prototypes.check()
     check_free(Path(output), overwrite=overwrite)
     check_writable(Path(output))
     encoder = load_encoder(request)
@@ -71,7 +73,7 @@ def plan_export(
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     files = {GRAPH: weights // 2 if precision == "fp16" else weights, MANIFEST: _MANIFEST_BYTES}
     files |= {path.name: path.stat().st_size for path in spec.config_files}
-    files |= planned_prototypes(encoder.prototypes()) if prototypes else {}
+    files |= planned_prototypes(requested_prototypes(prototypes, encoder, request, sigma=sigma).sets)
     return ExportPlan(
         spec=spec,
         files=files,

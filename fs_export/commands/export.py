@@ -33,12 +33,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Images whose draws one noise batch can mix, baked in; keeps the large batches of a GPU full.",
 )
-@click.option(
-    "--prototypes/--no-prototypes",
-    default=True,
-    show_default=True,
-    help="Put the prototypes that MODEL offers, such as the classes it was trained on, into the bundle.",
-)
+@options.prototypes
 @options.loading
 @options.trusting
 @options.output("Folder of the bundle; made whole or not at all.")
@@ -52,6 +47,11 @@ def export(
     noise_batch: int,
     images: int,
     prototypes: bool,
+    labels: Path | None,
+    templates: tuple[str, ...],
+    classes: Path | None,
+    prototype_draws: int,
+    gallery: Path | None,
     precision: Any,
     tap: Any,
     revision: str | None,
@@ -69,6 +69,14 @@ def export(
     """
     import fs_export
 
+    wanted = fs_export.PrototypeRequest(
+        labels=labels,
+        templates=templates,
+        classes=classes,
+        gallery=gallery,
+        draws=prototype_draws,
+        offered=prototypes,
+    )
     if dry_run:
         from fs_exporters.plan import plan_export
         from fs_models.encoders import LoadRequest
@@ -79,7 +87,7 @@ def export(
             sigma=sigma,
             noise_batch=noise_batch,
             images=images,
-            prototypes=prototypes,
+            prototypes=wanted,
             precision=precision,
             output=output,
             overwrite=overwrite,
@@ -98,7 +106,7 @@ def export(
             revision=revision,
             trust_pickle=trust_pickle,
             trust_remote_code=trust_remote_code,
-            prototypes=prototypes,
+            prototypes=wanted,
             overwrite=overwrite,
             threads=threads,
             on_start=reporter.on_start,

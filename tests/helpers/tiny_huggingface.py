@@ -9,6 +9,7 @@ import transformers
 from transformers.models.bert import BertConfig, BertModel
 from transformers.models.clip import CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionModelWithProjection
 from transformers.models.dinov2 import Dinov2Config, Dinov2Model
+from transformers.models.siglip import SiglipConfig, SiglipModel
 from transformers.models.vit import ViTConfig, ViTForImageClassification, ViTModel
 
 SIDE = 32
@@ -58,6 +59,19 @@ def _clip() -> CLIPModel:
     return CLIPModel(CLIPConfig(text_config={**text, **ends}, vision_config=vision, projection_dim=16))
 
 
+def _siglip() -> SiglipModel:
+    text = {
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "vocab_size": 99,
+        "intermediate_size": 8,
+        "max_position_embeddings": 12,
+        "projection_size": 32,
+    }
+    return SiglipModel(SiglipConfig(text_config=text, vision_config={**SIZES, "intermediate_size": 64}))
+
+
 _MODELS = {
     "vit": lambda: ViTModel(ViTConfig(**SIZES, intermediate_size=64)),
     "vit-classifier": lambda: ViTForImageClassification(ViTConfig(**SIZES, intermediate_size=64, num_labels=5)),
@@ -65,6 +79,7 @@ _MODELS = {
         CLIPVisionConfig(**SIZES, intermediate_size=64, projection_dim=16)
     ),
     "clip": _clip,
+    "siglip": _siglip,
     "dinov2": lambda: Dinov2Model(Dinov2Config(**SIZES)),
     "bert": lambda: BertModel(
         BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=32, vocab_size=50)

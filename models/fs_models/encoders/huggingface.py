@@ -51,7 +51,7 @@ class HuggingFace(EncoderAdapter):
     def load(cls, request: LoadRequest) -> Self:
         """Load config, weights and preprocessing; safetensors only, unless pickle is trusted."""
         model = request.model
-        files = {name: _file(request, name) for name in (_CONFIG, _PREPROCESS)}
+        files = {name: model_file(request, name) for name in (_CONFIG, _PREPROCESS)}
         config = _read_json(files[_CONFIG], model, _CONFIG)
         preprocess = read_preprocess(_read_json(files[_PREPROCESS], model, _PREPROCESS), f"{model}/{_PREPROCESS}")
         tap = request.tap or "pooled"
@@ -77,6 +77,15 @@ class HuggingFace(EncoderAdapter):
     def encode(self, normalised: torch.Tensor) -> torch.Tensor:
         """The tap's feature: [B, D], or [B, L, C] for tokens."""
         return _tapped(self.network, normalised, self._output, self.spec.tap)
+
+
+def model_config(request: LoadRequest) -> dict[str, Any]:
+    """The model's config.json.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    return _read_json(model_file(request, _CONFIG), request.model, _CONFIG)
 
 
 def _check_folder(request: LoadRequest) -> str | None:
@@ -106,18 +115,19 @@ def _output_name(network: nn.Module, tap: Tap) -> str:
     return _OUTPUTS[tap]
 
 
-def _hub_revision(request: LoadRequest) -> str | None:
+def hub_revision(request: LoadRequest) -> str | None:
+    """What transformers is to be told: a folder has no revision of the hub's."""
     return None if Path(request.model).is_dir() else request.revision
 
 
-def _file(request: LoadRequest, name: str) -> Path | None:
+def model_file(request: LoadRequest, name: str) -> Path | None:
     """A file of the model, from the folder, the cache or the hub; None where the model has no such file."""
     from transformers.utils.hub import cached_file
 
-    found = _explained(
+    found = explained(
         request.model,
         lambda: cached_file(
-            request.model, name, revision=_hub_revision(request), _raise_exceptions_for_missing_entries=False
+            request.model, name, revision=hub_revision(request), _raise_exceptions_for_missing_entries=False
         ),
     )
     return None if found is None else Path(found)
@@ -140,7 +150,7 @@ def _load_network(request: LoadRequest, config: dict[str, Any], tap: Tap) -> tup
     import transformers
 
     arguments: dict[str, Any] = {
-        "revision": _hub_revision(request),
+        "revision": hub_revision(request),
         "trust_remote_code": request.trust_remote_code,
         "use_safetensors": None if request.trust_pickle else True,
         "dtype": torch.float32,
@@ -154,7 +164,7 @@ def _load_network(request: LoadRequest, config: dict[str, Any], tap: Tap) -> tup
         if "projection_dim" in config and "vision_config" in config:
             # Two-tower checkpoints keep the projection's width at the top.
             arguments["projection_dim"] = config["projection_dim"]
-    network, report = _explained(request.model, lambda: loader.from_pretrained(request.model, **arguments))
+    network, report = explained(request.model, lambda: loader.from_pretrained(request.model, **arguments))
     missing = sorted(report["missing_keys"])
     if missing and all("pooler" in name for name in missing):
         if tap == "pooled":
@@ -183,8 +193,12 @@ def _feature_shape(network: nn.Module, output: str, tap: Tap, preprocess: HfPrep
         raise InputError(f"{model} gives no {output}, so it has no tap {tap!r}: try another --tap") from error
 
 
-def _explained(model: str, load: Callable[[], T]) -> T:
-    """Run a loader of transformers silently; its errors become one sentence."""
+def explained(model: str, load: Callable[[], T]) -> T:
+    """Run a loader of transformers silently; its errors become one sentence.
+
+    Raises:
+        InputError: naming ``model``.
+    """
     from safetensors import SafetensorError
     from transformers.utils import logging
 

@@ -127,11 +127,7 @@ def write_prototypes(folder: str | Path, name: str, vectors: npt.ArrayLike, labe
         InputError: rows that are zero or not finite, labels or a name that do not fit.
         OSError: a file cannot be written.
     """
-    if not _NAME.fullmatch(name) or name.endswith(_VECTORS):
-        raise InputError(
-            f"prototypes cannot be named {name!r}: use up to 100 letters, digits, '.', '_' and '-', beginning with a "
-            "letter or digit"
-        )
+    check_name(name)
     stored = _stored(name, vectors, labels)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -139,6 +135,19 @@ def write_prototypes(folder: str | Path, name: str, vectors: npt.ArrayLike, labe
     lines = "".join(f"{label}\n" for label in labels)
     write_together({paths[0]: safetensors.numpy.save({_KEY: stored}), paths[1]: lines.encode()})
     return paths
+
+
+def check_name(name: str) -> None:
+    """Refuse what no set of prototypes can be called.
+
+    Raises:
+        InputError: the name holds other characters, or is too long.
+    """
+    if not _NAME.fullmatch(name) or name.endswith(_VECTORS):
+        raise InputError(
+            f"prototypes cannot be named {name!r}: use up to 100 letters, digits, '.', '_' and '-', beginning with a "
+            "letter or digit"
+        )
 
 
 def _inside(bundle: Bundle, name: str) -> tuple[Path, Path]:

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from fs_runtime.errors import InputError
+from fs_runtime.preprocess import image_files
 
 STDIN = "-"
 
@@ -50,7 +49,7 @@ def image_list(names: tuple[str, ...]) -> ImageList:
 def _expanded(name: str) -> list[Path]:
     path = Path(name)
     if path.is_dir():
-        images = sorted(below for below in path.rglob("*") if below.is_file() and _is_image(below.relative_to(path)))
+        images = image_files(path)
         if not images:
             raise InputError(f"{name} holds no image: name a folder of image files")
         return images
@@ -59,11 +58,6 @@ def _expanded(name: str) -> list[Path]:
         if files := [match for match in matches if match.is_file()]:
             return files
     return [path]  # one that is missing is that image's own error
-
-
-def _is_image(path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts)
-    return not hidden and path.suffix.lower() in Image.registered_extensions()
 
 
 def _from_stdin() -> Iterator[Path]:

@@ -6,6 +6,7 @@ covers a radius at the original image (docs/theory.md section 7).
 """
 
 from fs_runtime.preprocess.decode import MAX_PIXELS, Decoded, ImageLike, decode
+from fs_runtime.preprocess.folder import image_files
 from fs_runtime.preprocess.linear_map import axis_matrix, operator_norm, rounding_error
 from fs_runtime.preprocess.pipeline import PreparedImage, prepare
 from fs_runtime.preprocess.resample import Kernel, resize
@@ -35,6 +36,7 @@ __all__ = [
     "ShortestEdge",
     "axis_matrix",
     "decode",
+    "image_files",
     "operator_norm",
     "plan",
     "prepare",

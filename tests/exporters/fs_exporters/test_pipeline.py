@@ -15,6 +15,7 @@ import pytest
 import torch
 from helpers import tiny, tiny_torch
 from helpers.command import invoke
+from PIL import Image
 
 import fs_runtime
 from fs_export.main import cli
@@ -203,6 +204,34 @@ def test_export_leaves_prototypes_out_when_asked(tmp_path: Path, option: list[st
     assert any(name.startswith("prototypes/") for name in written) == (not option)
     shown = invoke(runtime_cli, "inspect", output).out
     assert ("corners" in shown) == (not option)
+
+
+@pytest.mark.usefixtures("reused")
+def test_export_writes_the_prototypes_that_are_asked_for_when_there_are_images(tmp_path: Path) -> None:
+    for number in range(4):
+        path = tmp_path / "pets" / ("cats" if number < 2 else "dogs") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(path)
+    (tmp_path / "pets" / "cats" / "9.png").write_bytes(b"no image")
+    (tmp_path / "shelf").symlink_to(tmp_path / "pets" / "cats")
+    output = tmp_path / "bundle"
+    arguments = ["--sigma", "0.25", "--noise-batch", "3", "--threads", "1", "-o", str(output)]
+    asked = ["--prototypes-from", str(tmp_path / "pets"), "--gallery", str(tmp_path / "shelf" / "..")]
+    refused = invoke(cli, "export", tiny_torch.MODEL, *arguments, *asked)
+    assert refused.code == 2
+    assert "two sets of prototypes would be named 'pets'" in refused.err
+    asked[-1] = str(tmp_path / "pets" / "cats")
+    planned = json.loads(invoke(cli, "export", tiny_torch.MODEL, *arguments, *asked, "--dry-run", "--json").out)
+    outcome = invoke(cli, "export", tiny_torch.MODEL, *arguments, *asked)
+    assert outcome.code == 0, outcome.err
+    assert "pets: 2 classes from 4 images; cats: 2 items from 2 images" in outcome.err
+    assert "9.png" in outcome.err
+    assert set(planned["files"]) == {
+        path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()
+    }
+    assert read_prototypes("pets", read_bundle(output)).labels == ("cats", "dogs")
+    assert read_prototypes("cats", read_bundle(output)).labels == ("0.png", "1.png")
+    verify_bundle(output, threads=1)
 
 
 @pytest.mark.usefixtures("reused")
