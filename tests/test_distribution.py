@@ -97,3 +97,5 @@ def test_command_runs_when_only_the_wheel_is_installed(clean_python, tmp_path):
     command = clean_python.with_name("fs-runtime")
     shown = subprocess.run([command, "inspect", bundle, "--json"], check=True, capture_output=True, text=True).stdout
     assert json.loads(shown)["schema"] == "fs-runtime/bundle/1"
+    schema = subprocess.run([command, "schema", "feature"], check=True, capture_output=True, text=True).stdout
+    assert json.loads(schema)["$id"] == "urn:fs-runtime:feature-certificate:1"

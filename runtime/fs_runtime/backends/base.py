@@ -48,7 +48,13 @@ class BlockResult:
 
 @dataclass(frozen=True)
 class BackendInfo:
-    """What ran a certificate's draws: ``onnxruntime``, its version, ``cpu``."""
+    """What ran a certificate's draws.
+
+    Attributes:
+        name: of the backend, such as ``onnxruntime``.
+        version: of the backend.
+        device: such as ``cpu``.
+    """
 
     name: str
     version: str

@@ -22,6 +22,7 @@ from fs_runtime.grid import GRID_STEP
 from fs_runtime.noise import Seed
 
 SCHEMA: Literal["fs-runtime/feature-certificate/1"] = "fs-runtime/feature-certificate/1"
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 HexSeed = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
 SeedSource = Literal["os-entropy", "caller"]
 LARGEST_EMBEDDED = 4096
@@ -49,7 +50,7 @@ class ImageFacts:
     """
 
     name: str
-    sha256: str
+    sha256: Sha256
     height: int
     width: int
     values: int
@@ -98,7 +99,13 @@ class Provenance:
 
 
 class _Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is certified at one radius; it follows from the evidence, and stands here for readers without a runtime."""
+    """What is certified at one radius; it follows from the evidence, and stands here for readers without a runtime.
+
+    Attributes:
+        radius: l2, over the graph's [0, 1] pixels.
+        angle: certified angle in radians, what the grid costs included; pi where nothing is certified.
+        cosine: of that angle; -1 where nothing is certified.
+    """
 
     radius: float
     angle: float
@@ -297,7 +304,43 @@ class FeatureCertificate:
 
 
 class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The certificate as JSON: flat, seed in hexadecimal, the long reference last."""
+    """The certificate of one image's smoothed feature, as JSON: flat, seed in hexadecimal, the long reference last.
+
+    Guarantee: with probability at least 1 - alpha over the noise, for all radii r together: for every perturbation of
+    the graph's [0, 1] pixels with ||delta||_2 <= r, the angle between the smoothed feature at x + delta and
+    ``reference`` is at most what is certified at r (docs/theory.md sections 2, 8, 11). With the bound ``cone`` it is
+    the angle to the smoothed feature at x instead.
+
+    Attributes:
+        schema: name and version of this format.
+        bound: which theorem (docs/theory.md sections 1, 2, 3, 11); it decides what ``evidence`` holds.
+        sigma: standard deviation of the noise, in units of [0, 1] pixels.
+        alpha: probability that the certificate fails.
+        draws: certifying draws that were made; the pilot's are not among them.
+        most_draws: certifying draws that were allowed; equal to ``draws`` where ``until`` is null.
+        until: the target at which the draws were to stop; None where their number was fixed beforehand.
+        outcome: of the target: proved; hopeless, given up as the most draws would hardly have proved it; or undecided,
+            not proved by the most draws. None where there was no target.
+        pilot: pilot draws, which fixed the reference and the thresholds.
+        evidence: sufficient statistics of the draws: all that is certified follows from them, sigma and the image's
+            grid cost.
+        abstained: whether the target is not proved; without one, whether nothing is certified even at radius 0.
+        certified: what follows from the evidence at the radii 0, sigma / 4, sigma / 2, sigma, 2 sigma and the target's;
+            the last ones may be left out.
+        score: the Gaussian robustness score about the reference.
+        reference_kind: ``smoothed``, the mean of the pilot's unit features; ``clean``, the bare encoder's feature.
+        reference_sha256: of the reference's float64 numbers, little-endian.
+        reference_file: .safetensors file in the same folder that holds the reference as tensor ``reference``; None
+            where the JSON holds it, or leaves it out.
+        image: the image, and what preprocessing does to distances.
+        graph_sha256: of the graph, with its external data, that made the draws.
+        backend: what ran the draws.
+        generator: name and version of the noise stream.
+        seed: 128-bit seed of the noise, in hexadecimal.
+        seed_source: ``os-entropy``, of the operating system; ``caller``, fixed beforehand, for tests and replay.
+        runtime: version of fs-runtime that wrote the certificate.
+        reference: [D] the unit feature that angles are to, float64; None where it has more than 4096 dimensions.
+    """
 
     schema: Literal["fs-runtime/feature-certificate/1"]
     bound: Bound
@@ -313,10 +356,10 @@ class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     certified: tuple[_Point, ...]
     score: RobustnessScore
     reference_kind: ReferenceKind
-    reference_sha256: str
+    reference_sha256: Sha256
     reference_file: str | None
     image: ImageFacts
-    graph_sha256: str
+    graph_sha256: Sha256
     backend: BackendInfo
     generator: str
     seed: HexSeed

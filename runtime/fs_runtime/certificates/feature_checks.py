@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from fs_runtime.certification import AngleLaw, AnyTimeMoments, BetaPrior, Cone, GramLaw, TailBounds
+from fs_runtime.certification import AngleLaw, AnyTimeMoments, BetaPrior, Cone, Fcsb, GramLaw, TailBounds
 from fs_runtime.errors import InputError
 from fs_runtime.noise import LARGEST_SIGMA
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fs_runtime.certificates.feature import FeatureCertificate, ImageFacts
 
 # Features are unit vectors up to float32 rounding, and so are the numbers made of them.
-_SLACK = 1e-3
+SLACK = 1e-3
 
 
 def check_numbers(certificate: "FeatureCertificate", name: str) -> None:
@@ -30,7 +30,7 @@ def check_numbers(certificate: "FeatureCertificate", name: str) -> None:
         and certificate.draws >= 1
         and certificate.pilot >= 1
         and 0.0 <= score.lower <= score.upper <= 1.0
-        and score.lower - _SLACK <= score.estimate <= score.upper + _SLACK
+        and score.lower - SLACK <= score.estimate <= score.upper + SLACK
         and sound_image(certificate.image)
     )
     sound = sound and _sound_sampling(certificate) and _sound_evidence(certificate)
@@ -58,6 +58,8 @@ def _sound_sampling(certificate: "FeatureCertificate") -> bool:
         return drawn and (evidence.any_time is not None) == any_time == (evidence.tails.priors is not None)
     if isinstance(evidence, AngleLaw):
         return drawn and (evidence.tails.priors is not None) == any_time
+    if isinstance(evidence, Fcsb):
+        return drawn and (evidence.adaptive is not None) == any_time
     return drawn
 
 
@@ -70,20 +72,20 @@ def _sound_evidence(certificate: "FeatureCertificate") -> bool:
             and sound_tails(tails, draws, 0.5 * alpha)
             and 0 <= evidence.cut < len(tails.thresholds)
             and tails.thresholds[evidence.cut] <= 0.5 * math.pi
-            and 0.0 <= evidence.largest_eigenvalue <= 1.0 + _SLACK
-            and 0.0 <= evidence.mean_norm <= 1.0 + _SLACK
+            and 0.0 <= evidence.largest_eigenvalue <= 1.0 + SLACK
+            and 0.0 <= evidence.mean_norm <= 1.0 + SLACK
             and (evidence.any_time is None or _sound_moments(evidence.any_time))
         )
     if isinstance(evidence, AngleLaw):
         return sound_tails(evidence.tails, draws, alpha)
     score = certificate.score
     if isinstance(evidence, Cone):
-        return evidence.alpha == alpha and evidence.mean <= 2.0 * score.estimate - 1.0 + _SLACK
+        return evidence.alpha == alpha and evidence.mean <= 2.0 * score.estimate - 1.0 + SLACK
     return (
         (evidence.draws, evidence.alpha) == (draws, alpha)
-        and abs(evidence.mean_cosine) <= 1.0 + _SLACK
-        and abs(evidence.mean_cosine - (2.0 * score.estimate - 1.0)) <= _SLACK
-        and (evidence.adaptive is None or evidence.adaptive <= score.estimate + _SLACK)
+        and abs(evidence.mean_cosine) <= 1.0 + SLACK
+        and abs(evidence.mean_cosine - (2.0 * score.estimate - 1.0)) <= SLACK
+        and (evidence.adaptive is None or evidence.adaptive <= score.estimate + SLACK)
     )
 
 

@@ -9,7 +9,12 @@ from fs_runtime.certification.prediction import Kind, LabelCone, MarginLaw, Vote
 
 @dataclass(frozen=True)
 class NamedLabel:
-    """A label: its place among the prototypes, and its name."""
+    """A label.
+
+    Attributes:
+        index: its place among the prototypes, from 0.
+        name: what it is called.
+    """
 
     index: int
     name: str
@@ -22,7 +27,7 @@ class PrototypeFacts:
     Attributes:
         name: of the set.
         sha256: of their numbers (:class:`Prototypes`).
-        count: C.
+        count: how many there are.
     """
 
     name: str

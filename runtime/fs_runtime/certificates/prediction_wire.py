@@ -1,11 +1,11 @@
 """A prediction certificate as JSON."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from fs_runtime.backends import BackendInfo
-from fs_runtime.certificates.feature import HexSeed, ImageFacts, Outcome, Provenance, SeedSource
+from fs_runtime.certificates.feature import HexSeed, ImageFacts, Outcome, Provenance, SeedSource, Sha256
 from fs_runtime.certificates.prediction_parts import Binding, Claim, NamedLabel, PrototypeFacts
 from fs_runtime.certificates.settings import ReferenceKind
 from fs_runtime.certification.prediction import Kind, LabelCone, LabelTarget, MarginLaw, VoteLaw
@@ -18,7 +18,17 @@ _EVIDENCE: dict[str, type[Any]] = {"cone": LabelCone, "margin": MarginLaw, "vote
 
 
 class WireClaim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One claim, with the radius that follows from it."""
+    """What one theorem says of the label, with the radius that follows from it.
+
+    Attributes:
+        kind: ``cone`` and ``margin`` certify the label of the smoothed feature, ``vote`` the majority of the draws'
+            labels, which is another function (docs/theory.md section 5); it decides what ``evidence`` holds.
+        radius: certified l2 radius over the graph's [0, 1] pixels; 0 where none is.
+        alpha: probability that this claim fails.
+        labels: the labels it is about, best first.
+        twins: other labels that cannot be told from one of them.
+        evidence: sufficient statistics of the draws.
+    """
 
     kind: Kind
     radius: float
@@ -29,7 +39,43 @@ class WireClaim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The certificate as JSON: flat, seed in hexadecimal, the long feature certificate last."""
+    """The certificate of one image's label, as JSON: flat, seed in hexadecimal, the long feature certificate last.
+
+    Guarantee: with probability at least 1 - alpha over the noise, all claims hold together. A claim of kind ``cone`` or
+    ``margin``: for every perturbation of the graph's [0, 1] pixels with an l2 norm of at most its radius the best
+    labels of the smoothed feature are ``labels``. A claim of kind ``vote``: so they are for more than half of the noisy
+    copies.
+
+    Attributes:
+        schema: name and version of this format.
+        labels: the best labels at the reference, best first.
+        radius: the largest l2 radius, over the graph's [0, 1] pixels, that any claim certifies about ``labels``; 0
+            where there is none.
+        original_radius: the l2 radius over the original image's [0, 1] pixels that it covers (docs/theory.md section
+            7).
+        kind: of the claim with the largest radius about ``labels``; None where nothing is certified about them.
+        abstained: whether no claim certifies a positive radius for ``labels``.
+        alpha: probability that any claim fails.
+        runner_up: the rival whose boundary the reference is nearest to.
+        margin: <v, t_a - t_b> / ||t_a - t_b|| of the reference v there, the sine of its angle to the boundary.
+        twins: labels outside ``labels`` with the prototype of one inside.
+        claims: one a kind.
+        prototypes: what the labels stand for.
+        sigma: standard deviation of the noise, in units of [0, 1] pixels.
+        draws: certifying draws that were made; the pilot's are not among them.
+        most_draws: certifying draws that were allowed.
+        pilot: pilot draws, which fixed the reference, the labels and the thresholds.
+        reference_kind: ``smoothed``, the mean of the pilot's unit features; ``clean``, the bare encoder's feature.
+        reference_sha256: of the reference's float64 numbers, little-endian.
+        image: the image, and what preprocessing does to distances.
+        graph_sha256: of the graph, with its external data, that made the draws.
+        backend: what ran the draws.
+        generator: name and version of the noise stream.
+        seed: 128-bit seed of the noise, in hexadecimal.
+        seed_source: ``os-entropy``, of the operating system; ``caller``, fixed beforehand, for tests and replay.
+        runtime: version of fs-runtime that wrote the certificate.
+        feature: the feature certificate that the cone follows from; None where there is no cone.
+    """
 
     schema: Literal["fs-runtime/prediction-certificate/1"]
     labels: tuple[NamedLabel, ...]
@@ -51,9 +97,9 @@ class Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     most_draws: int
     pilot: int
     reference_kind: ReferenceKind
-    reference_sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    reference_sha256: Sha256
     image: ImageFacts
-    graph_sha256: str
+    graph_sha256: Sha256
     backend: BackendInfo
     generator: str
     seed: HexSeed

@@ -10,6 +10,7 @@ from fs_runtime.cli.inspect import inspect
 from fs_runtime.cli.replay import replay
 from fs_runtime.cli.report import report
 from fs_runtime.cli.run import run
+from fs_runtime.cli.schema import schema
 from fs_runtime.cli.search import search
 from fs_runtime.cli.smooth import smooth
 from fs_runtime.cli.verify import verify
@@ -27,7 +28,7 @@ def cli() -> None:  # \b is click's mark for a paragraph that keeps its lines
     """  # noqa: D301  # click reads backslash-b as the mark of a paragraph that keeps its lines
 
 
-for command in (certify, classify, search, smooth, replay, report, inspect, verify):
+for command in (certify, classify, search, smooth, replay, report, inspect, verify, schema):
     cli.add_command(command)
 
 

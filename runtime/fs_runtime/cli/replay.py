@@ -2,14 +2,14 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import msgspec
 
 from fs_runtime.certificates.files import certificate_text
 from fs_runtime.certificates.reading import AnyCertificate, parse_certificate
-from fs_runtime.certificates.replay import Replay
+from fs_runtime.certificates.replay import Difference, Replay
 from fs_runtime.cli import options
 from fs_runtime.cli.terminal import cell, data, draw_progress, encodable, printable, table
 from fs_runtime.encoder import SmoothedEncoder, load
@@ -75,15 +75,34 @@ def _show(result: Replay) -> None:
     data().print(made)
 
 
+class ReplayLine(msgspec.Struct, frozen=True):
+    """What became of a certificate's draws when they were made again, of ``fs-runtime replay --json``.
+
+    Attributes:
+        schema: name and version of this format.
+        certificate: path of its file.
+        image: path of the image.
+        equal: whether the certificate is confirmed.
+        same_backend: whether name, version and device of the backend are those of the certificate, which leaves no room
+            for rounding.
+        differences: fields that did not come out again; none where the certificate is confirmed.
+    """
+
+    schema: Literal["fs-runtime/replay/1"]
+    certificate: str
+    image: str
+    equal: bool
+    same_backend: bool
+    differences: tuple[Difference, ...]
+
+
 def _line(path: Path, image: Path, result: Replay) -> str:
-    line = {
-        "schema": "fs-runtime/replay/1",
-        "certificate": encodable(str(path)),
-        "image": encodable(str(image)),
-        "equal": result.equal,
-        "same_backend": result.same_backend,
-        "differences": [
-            {"field": each.field, "stated": each.stated, "found": each.found} for each in result.differences
-        ],
-    }
+    line = ReplayLine(
+        schema="fs-runtime/replay/1",
+        certificate=encodable(str(path)),
+        image=encodable(str(image)),
+        equal=result.equal,
+        same_backend=result.same_backend,
+        differences=result.differences,
+    )
     return msgspec.json.encode(line).decode()

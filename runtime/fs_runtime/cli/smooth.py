@@ -3,12 +3,13 @@
 import io
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import click
 import msgspec
 import numpy as np
 
+from fs_runtime.certificates.feature import HexSeed
 from fs_runtime.certification import CertificationError
 from fs_runtime.cli import options
 from fs_runtime.cli.error_line import error_line
@@ -82,14 +83,36 @@ def smooth(
     return failure
 
 
+class SmoothedFeatureLine(msgspec.Struct, frozen=True):
+    """A smoothed feature, of ``fs-runtime smooth --json``: an estimate, not certified.
+
+    Attributes:
+        schema: name and version of this format.
+        image: its path.
+        draws: noisy copies that were averaged.
+        seed: 128-bit seed of the noise, in hexadecimal.
+        resultant_length: norm of the mean of the draws' unit features; near 1 the draws agree.
+        mean_raw_norm: mean norm of the raw features.
+        vector: [D] the unit feature.
+    """
+
+    schema: Literal["fs-runtime/smoothed-feature/1"]
+    image: str
+    draws: int
+    seed: HexSeed
+    resultant_length: float
+    mean_raw_norm: float
+    vector: Annotated[list[float], msgspec.Meta(min_length=1)]
+
+
 def _line(image: Path, feature: SmoothedFeature) -> str:
-    line = {
-        "schema": "fs-runtime/smoothed-feature/1",
-        "image": encodable(str(image)),
-        "draws": feature.draws,
-        "seed": f"{feature.seed:032x}",
-        "resultant_length": feature.resultant_length,
-        "mean_raw_norm": feature.mean_raw_norm,
-        "vector": feature.vector.tolist(),
-    }
+    line = SmoothedFeatureLine(
+        schema="fs-runtime/smoothed-feature/1",
+        image=encodable(str(image)),
+        draws=feature.draws,
+        seed=f"{feature.seed:032x}",
+        resultant_length=feature.resultant_length,
+        mean_raw_norm=feature.mean_raw_norm,
+        vector=feature.vector.tolist(),
+    )
     return msgspec.json.encode(line).decode()

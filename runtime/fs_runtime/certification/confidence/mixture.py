@@ -13,7 +13,12 @@ _ROUNDING_PER_DRAW = 2e-14
 
 @dataclass(frozen=True)
 class BetaPrior:
-    """The Beta(a, b) law that a mixture spreads its bets by; fixed before the draws, and valid whatever it is."""
+    """The Beta(a, b) law that a mixture spreads its bets by; fixed before the draws, and valid whatever it is.
+
+    Attributes:
+        a: > 0.
+        b: > 0.
+    """
 
     a: float
     b: float

@@ -18,6 +18,9 @@ class AngleLaw:
     Guarantee: with probability at least 1 - ``tails.alpha`` over the draws, for every shift s >= 0 at once,
     the smoothed feature turns less than ``angle(s)`` away from the reference under any perturbation of l2 norm at
     most s sigma (theorem of docs/theory.md section 2).
+
+    Attributes:
+        tails: bounds of P(psi > t), psi being the angle between a draw's feature and the reference.
     """
 
     tails: TailBounds

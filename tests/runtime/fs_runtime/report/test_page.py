@@ -127,8 +127,9 @@ def test_page_says_why_when_there_is_no_photo(line: Line, image: dict[str, str],
 def test_page_escapes_when_names_are_hostile(line: Line, kind: str) -> None:
     name = HOSTILE[kind]
     failed = {"schema": "fs-runtime/error/1", "image": name, "error": f"{name} is no image", "exit_code": 2}
+    backend = {"name": name, "version": name, "device": name}
     made = _page(
-        line("gram", image={"name": name}, graph_sha256=name, backend={"name": name, "version": name, "device": name}),
+        line("gram", image={"name": name}, generator=name, runtime=name, backend=backend),
         line("fcsb", image={"name": f"/a/{name}"}),
         line("fcsb", image={"name": f"/b/{name}"}),
         json.dumps(failed),
