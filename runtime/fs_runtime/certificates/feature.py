@@ -407,7 +407,12 @@ def _decode(text: str, name: str, folder: Path | None) -> FeatureCertificate:
     if len(wire.certified) > len(points):
         raise InputError(f"{name} states {len(wire.certified)} angles, not {len(points)}: certify the image again")
     for stated, found in zip(wire.certified, points, strict=False):  # fewer may be stated
-        if not math.isclose(stated.angle, found.angle, rel_tol=1e-6) or stated.radius != found.radius:
+        follows = (
+            stated.radius == found.radius
+            and math.isclose(stated.angle, found.angle, rel_tol=1e-6)
+            and math.isclose(stated.cosine, found.cosine, rel_tol=1e-6, abs_tol=1e-6)
+        )
+        if not follows:
             raise InputError(f"{name}: the angles stated do not follow from its evidence: certify the image again")
     if (wire.outcome, wire.abstained) != (certificate.outcome, certificate.abstained):
         raise InputError(f"{name}: the outcome stated does not follow from its evidence: certify the image again")

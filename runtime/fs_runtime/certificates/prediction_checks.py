@@ -55,8 +55,13 @@ def _sound_binding(binding: Binding, *, any_time: bool) -> bool:
 def _sound_labels(certificate: "PredictionCertificate") -> bool:
     labels, twins, rival = certificate.labels, certificate.twins, certificate.runner_up
     cosines = certificate.cosines
+    listed = {*labels, *twins, rival}
+    for claim in certificate.claims:
+        listed |= {*claim.labels, *claim.twins}
+    named_once = len(listed) == len({label.index for label in listed})
     return (
-        1 <= len(labels) == len(cosines) < certificate.prototypes.count
+        named_once
+        and 1 <= len(labels) == len(cosines) < certificate.prototypes.count
         and _different((*labels, *twins, rival), certificate.prototypes.count)
         and all(abs(cosine) <= 1.0 + _COSINE_SLACK for cosine in cosines)
         and all(better >= worse - _COSINE_SLACK for better, worse in pairwise(cosines))

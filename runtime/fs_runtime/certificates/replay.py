@@ -20,6 +20,8 @@ _SAME_BACKEND = 1e-9
 # Another backend, version, device or mix of images rounds features otherwise: by about 1e-6 in fp32, 1e-3 in fp16.
 _OTHER_BACKEND = 2e-3
 _OTHER_COUNTS = 0.005
+# What is said of an image is computed without any backend, in float64.
+_SAME_IMAGE, _NO_DISTANCE = 1e-6, 1e-12
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,13 @@ class Replay:
     """What became of a certificate's draws when they were made again.
 
     On the same backend, version and device every count must be the same and every number equal to 1e-9. On another one
-    numbers may differ by 2e-3 of their size and counts by 0.5 % of the draws (at least 2), as features are rounded
-    otherwise and a draw close to a threshold may fall on its other side. This holds for predictions too, votes counted
-    like the rest; on another backend their sets of labels must be the same, and near equals among them may stand in
-    another order or a near equal be the runner-up. Of a reference that a prediction does not hold (it has no cone), not
-    the hash is compared but what is said of it: cosines and margin.
+    numbers may differ by 2e-3 and by that part of their size, an eigenvalue by its root, and counts by 0.5 % of the
+    draws (at least 2), as features are rounded otherwise and a draw close to a threshold may fall on its other side.
+    What is said of the image must be equal to 1e-6 anywhere.
+
+    This holds for predictions too, votes counted like the rest; on another backend their sets of labels must be the
+    same, and near equals among them may stand in another order or a near equal be the runner-up. Of a reference that a
+    prediction does not hold (it has no cone), not the hash is compared but what is said of it: cosines and margin.
 
     Attributes:
         certificate: made from the new draws.
@@ -185,6 +189,14 @@ def _unlike(name: str, stated: Any, found: Any, relative: float, counts: int) ->
     elif isinstance(stated, float) and ".prior" in name:
         # Made of the pilot's counts.
         if abs(stated - found) > counts + relative * abs(stated):
+            yield name, stated, found
+    elif isinstance(stated, float) and name.removeprefix("feature.").startswith("image."):
+        if not math.isclose(stated, found, rel_tol=_SAME_IMAGE, abs_tol=_NO_DISTANCE):
+            yield name, stated, found
+    elif isinstance(stated, float) and name.endswith(".largest_eigenvalue"):
+        # Features that move by as much move its root by no more; itself it is far smaller than they are.
+        moved = abs(math.sqrt(max(stated, 0.0)) - math.sqrt(max(found, 0.0)))
+        if moved > relative and not math.isclose(stated, found, rel_tol=relative, abs_tol=_NO_DISTANCE):
             yield name, stated, found
     elif isinstance(stated, float):
         if not math.isclose(stated, found, rel_tol=relative, abs_tol=relative):
