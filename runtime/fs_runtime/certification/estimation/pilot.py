@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fs_runtime.certification.errors import CertificationError
+from fs_runtime.certification.laws.tails import threshold_beyond
 from fs_runtime.certification.normal import Floats
 
 # Upper quantiles of the pilot's angles, then multiples of the largest, and the cut. More thresholds follow the tail
@@ -33,16 +34,21 @@ class PilotPlan:
 def plan_thresholds(cosines: Floats) -> PilotPlan:
     """Choose thresholds from the pilot's cosines ([n0], to the reference).
 
-    The choice cannot harm validity, only tightness: the pilot's draws are independent of the certifying ones.
+    The choice cannot harm validity, only tightness: the pilot's draws are independent of the certifying ones. Each lies
+    just clear of the angle it is meant for, as an encoder that saturates gives that angle again and again.
     """
     angles = np.arccos(np.clip(cosines, -1.0, 1.0))
     largest = max(float(angles.max()), _SMALLEST_THRESHOLD)
     cut = min(_CUT_MULTIPLE * largest, _LARGEST_CUT)
-    wanted = [float(np.quantile(angles, q)) for q in _QUANTILES] + [m * largest for m in _MULTIPLES] + [cut]
-    bounded = (min(max(angle, _SMALLEST_THRESHOLD), _LARGEST_THRESHOLD) for angle in wanted)
+    wanted = [float(np.quantile(angles, q)) for q in _QUANTILES] + [m * largest for m in _MULTIPLES]
+    thresholds = tuple(sorted({_threshold(angle) for angle in (*wanted, cut)}))
+    return PilotPlan(thresholds=thresholds, cut=thresholds.index(_threshold(cut)))
+
+
+def _threshold(angle: float) -> float:
+    beyond = threshold_beyond(math.cos(min(angle, _LARGEST_THRESHOLD)))
     # Rounding keeps the numbers short in JSON and merges near-equal thresholds; any fixed values are valid.
-    thresholds = tuple(sorted({round(angle, 6) for angle in bounded}))
-    return PilotPlan(thresholds=thresholds, cut=thresholds.index(round(cut, 6)))
+    return round(min(max(beyond, _SMALLEST_THRESHOLD), _LARGEST_THRESHOLD), 6)
 
 
 def reference_of(direction: npt.ArrayLike) -> Floats:

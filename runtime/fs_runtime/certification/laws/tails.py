@@ -17,6 +17,9 @@ from fs_runtime.certification.normal import Floats, shifted
 # A draw counts as beyond a threshold t already at cosine < cos(t) + COSINE_SLACK. It covers float32 rounding of the
 # cosines and of the reference, and errs on the safe side only.
 COSINE_SLACK = 1e-6
+# A threshold lies so far below a cosine that draws repeat, so that they do not count as beyond it in spite of the slack
+# and of rounding. Saturated encoders repeat a few values exactly.
+_CLEARANCE = 4e-6
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,11 @@ class TailBounds:
         grown = shifted(self.upper, shift)
         masses = np.concatenate(([1.0], grown)) - np.concatenate((grown, [0.0]))
         return StepLaw(knots=self.knots, masses=masses)
+
+
+def threshold_beyond(cosine: float) -> float:
+    """The smallest angle in radians beyond which draws with this very cosine do not count."""
+    return math.acos(min(max(cosine - _CLEARANCE, -1.0), 1.0))
 
 
 def cut_cosine(threshold: float) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fs_runtime.certification.laws.tails import TailBounds
+from fs_runtime.certification.laws.tails import TailBounds, threshold_beyond
 from fs_runtime.certification.normal import Floats, quantile
 
 _LARGEST_SHIFT = 64.0
@@ -19,8 +19,6 @@ _LOWEST_QUANTILE, _HIGHEST_QUANTILE = 0.011, 0.955
 # Below the pilot's smallest margin, in units of its distance from the median.
 _BEYOND = (0.0, 0.2, 0.5, 1.0, 2.0)
 _SMALLEST_SPREAD = 0.004
-# Draws that repeat a margin of the pilot's exactly do not count as beyond it, in spite of tails.COSINE_SLACK.
-_CLEARANCE = 4e-6
 _SMALLEST_THRESHOLD, _LARGEST_THRESHOLD = 0.004, 3.1
 
 
@@ -71,7 +69,7 @@ def plan_margin_thresholds(margins: Floats, draws: int) -> tuple[float, ...]:
     smallest = float(margins.min())
     spread = max(float(np.median(margins)) - smallest, _SMALLEST_SPREAD)
     wanted = [float(value) for value in np.quantile(margins, levels)] + [smallest - by * spread for by in _BEYOND]
-    angles = (math.acos(min(max(margin - _CLEARANCE, -1.0), 1.0)) for margin in wanted)
+    angles = (threshold_beyond(margin) for margin in wanted)
     bounded = (min(max(angle, _SMALLEST_THRESHOLD), _LARGEST_THRESHOLD) for angle in angles)
     # Rounding keeps the numbers short in JSON and merges near-equal thresholds; any fixed values are valid.
     return tuple(sorted({round(angle, 6) for angle in bounded}))
