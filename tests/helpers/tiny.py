@@ -15,7 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 from scipy import special
 
 from fs_runtime.bundle import MANIFEST, Manifest
+from fs_runtime.bundle.files import digest
 from fs_runtime.bundle.manifest import Graph, Source
+from fs_runtime.bundle.prototypes import FOLDER, Prototypes, write_prototypes
 from fs_runtime.preprocess import PreprocessRule
 
 Floats = npt.NDArray[np.float64]
@@ -281,6 +283,15 @@ def edit_manifest(folder: Path, edit: Callable[[dict[str, Any]], object]) -> Non
     content = json.loads(path.read_bytes())
     edit(content)
     path.write_text(json.dumps(content))
+
+
+def add_prototypes(folder: Path, known: Prototypes) -> None:
+    """Write prototypes into a bundle, and into its manifest."""
+    paths = write_prototypes(folder / FOLDER, known.name, known.vectors, known.labels)
+    stated = {
+        path.relative_to(folder).as_posix(): {"sha256": digest([path]), "bytes": path.stat().st_size} for path in paths
+    }
+    edit_manifest(folder, lambda manifest: manifest["files"].update(stated))
 
 
 def image_array(*, side: int = 8, seed: int = 0) -> npt.NDArray[np.uint8]:

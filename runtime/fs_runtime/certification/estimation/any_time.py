@@ -100,13 +100,16 @@ class AnyTimeEstimator:
             known = OffAxisMoments(reference, plan.thresholds[plan.cut])
             known.update(cosines, np.asarray(pilot_features, dtype=np.float64))
             self._any_time = _any_time_moments(known, math.sin(plan.thresholds[plan.cut]), alpha, draws)
-        self._next_check = min(max(_FIRST_CHECK, self._fewest_draws() or draws), draws)
+        self._next_check = self._first_check = min(max(_FIRST_CHECK, self._fewest_draws() or draws), draws)
         self._next_doubt = _FIRST_DOUBT
 
     def update(self, cosines: npt.ArrayLike, features: npt.ArrayLike | None = None) -> None:
         """Add certifying draws: cosines [n] to the reference, and for the Gram law unit features [n, D]."""
         self._counted.update(cosines, features)
-        if self.decided is None and self._counted.draws >= self._next_check:
+        draws = self._counted.draws
+        # Nothing is proved before the first check, but much can be hopeless.
+        doubt = self._next_doubt <= draws < self._first_check
+        if self.decided is None and (draws >= self._next_check or doubt):
             self._check()
 
     def finish(self) -> CertifiedCurve:
@@ -142,7 +145,7 @@ class AnyTimeEstimator:
             # An angle falls no faster than one over the draws, or little faster.
             factor = _BLIND_STEP if angle == math.pi else angle / self._target.angle
             step = min(max(factor, _CLOSEST_CHECK), _FARTHEST_CHECK)
-            self._next_check = min(math.ceil(self._counted.draws * step), self.most_draws)
+            self._next_check = min(max(math.ceil(self._counted.draws * step), self._first_check), self.most_draws)
 
     def _evidence(self, eigenvalue: float | None = None) -> Evidence:
         return self._counted.evidence(priors=self._priors, any_time=self._any_time, eigenvalue=eigenvalue)

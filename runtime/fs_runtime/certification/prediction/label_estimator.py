@@ -174,8 +174,9 @@ class LabelEstimator:
         cone = None if self._cone is None else self._cone.decided
         if cone == "proved":
             return "proved"
-        if self._drawn is not None and self.draws >= self._next_check:
-            self._next_check = min(math.ceil(_STEP * self.draws), self.most_draws)
+        if self._drawn is not None and self.draws >= min(self._next_check, self._next_doubt):
+            if self.draws >= self._next_check:
+                self._next_check = min(math.ceil(_STEP * self.draws), self.most_draws)
             own = [claim for claim in self._drawn.finish() if self._members == frozenset(claim.members)]
             if any(self._radius(claim.evidence) >= target.radius for claim in own):
                 return "proved"

@@ -172,6 +172,40 @@ def test_estimator_refuses_when_more_draws_come_than_announced() -> None:
         estimator.finish()
 
 
+def test_estimator_gives_up_before_its_first_check_when_nothing_can_come_of_it() -> None:
+    encoder, rng = encoder_named("scattered", 4096, 0.01), np.random.default_rng(4)
+    pilot, rows = shuffled(encoder, rng, PILOT), shuffled(encoder, rng, 1000)
+    target = Target(0.5 * SIGMA, 0.9999)
+    fewest = target.fewest_draws(0.01 / 6, SIGMA, "angle-law")
+    assert fewest is not None
+    assert fewest > 1000
+    estimator, reference = started(pilot, bound="angle-law", target=target, draws=50 * fewest, alpha=0.01)
+    for first in range(0, 1000, 8):
+        estimator.update(rows[first : first + 8] @ reference)
+        if estimator.decided is not None:
+            break
+    assert (estimator.decided, estimator._counted.draws) == ("hopeless", 256)
+
+
+def test_estimator_calls_a_target_out_of_reach_hopeless_when_told_so() -> None:
+    encoder, rng = encoder_named("scattered", 4096, 0.01), np.random.default_rng(4)
+    pilot = shuffled(encoder, rng, PILOT)
+    reference = reference_of(pilot.mean(axis=0))
+    estimator = AnyTimeEstimator(
+        pilot @ reference,
+        reference,
+        sigma=SIGMA,
+        alpha=0.01,
+        bound="angle-law",
+        target=Target(SIGMA, 0.9999),
+        draws=100,
+        out_of_reach="hopeless",
+    )
+    assert estimator.decided == "hopeless"
+    estimator.update(pilot @ reference)
+    assert estimator.finish().draws == PILOT
+
+
 def test_estimator_checks_at_numbers_of_draws_that_grow_geometrically(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder, rng = encoder_named("scattered", 4096, 0.01), np.random.default_rng(4)
     pilot, rows = shuffled(encoder, rng, PILOT), shuffled(encoder, rng, 4096)
