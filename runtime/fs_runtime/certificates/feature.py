@@ -13,7 +13,7 @@ import safetensors.numpy
 
 from fs_runtime.backends import BackendInfo
 from fs_runtime.certificates.feature_checks import check_numbers
-from fs_runtime.certificates.files import certificate_text, write_certificate
+from fs_runtime.certificates.files import certificate_text, one_line, write_certificate
 from fs_runtime.certificates.settings import ReferenceKind
 from fs_runtime.certification import AngleLaw, Bound, CertifiedCurve, Cone, Fcsb, GramLaw, RobustnessScore, Target
 from fs_runtime.certification.laws.tails import COSINE_SLACK
@@ -300,7 +300,7 @@ class FeatureCertificate:
             reference=embedded,
             **self.provenance.to_wire(),
         )
-        return msgspec.json.encode(wire).decode()
+        return one_line(msgspec.json.encode(wire))
 
 
 class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

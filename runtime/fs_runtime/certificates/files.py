@@ -10,6 +10,14 @@ import safetensors.numpy
 from fs_runtime.errors import InputError
 from fs_runtime.files import write_together
 
+# Line ends of Unicode that JSON leaves as they are in strings, and that some readers of lines split at.
+_LINE_ENDS = str.maketrans({end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"})
+
+
+def one_line(encoded: bytes) -> str:
+    """JSON as text that every reader takes for one line, whatever names are in it."""
+    return encoded.decode().translate(_LINE_ENDS)
+
 
 def certificate_text(path: Path, command: str) -> str:
     """What a file holds that ``command`` is said to have written.

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fs_runtime.bundle.prototypes import Prototypes
 from fs_runtime.certificates.feature import FeatureCertificate, ImageFacts, Outcome, Provenance
-from fs_runtime.certificates.files import certificate_text, write_certificate
+from fs_runtime.certificates.files import certificate_text, one_line, write_certificate
 from fs_runtime.certificates.prediction_checks import check_prediction
 from fs_runtime.certificates.prediction_parts import Binding, Claim, NamedLabel, PrototypeFacts
 from fs_runtime.certificates.prediction_wire import SCHEMA, Wire, WireClaim, decoded
@@ -359,7 +359,7 @@ class PredictionCertificate:
             feature=msgspec.Raw(b"null" if self.feature is None else self.feature.json_beside(beside).encode()),
             **binding.provenance.to_wire(),
         )
-        return msgspec.json.encode(wire).decode()
+        return one_line(msgspec.json.encode(wire))
 
 
 def _level(evidence: MarginLaw | VoteLaw) -> float:

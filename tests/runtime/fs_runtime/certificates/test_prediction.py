@@ -296,3 +296,13 @@ def test_read_refuses_when_the_file_is_missing_or_no_text(tmp_path: Path) -> Non
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"bytes\.json cannot be read"):
         PredictionCertificate.read(tmp_path / "bytes.json")
+
+
+def test_to_json_is_one_line_for_every_reader_when_a_label_holds_line_ends(feature: FeatureCertificate) -> None:
+    known = prototypes_for(feature.reference)
+    odd = Prototypes.made_of("odd", known.vectors, [f"a\u2028b\u2029c\x85{label}" for label in known.labels])
+    certificate = prediction_of(feature, prototypes=odd)
+    text = certificate.to_json()
+    assert text.splitlines() == [text]
+    assert json.loads(text)["labels"][0]["name"] == "a\u2028b\u2029c\x85label 2"
+    assert same(PredictionCertificate.from_json(text), certificate)

@@ -110,7 +110,8 @@ def test_classify_takes_the_kinds_that_the_graph_allows_when_none_are_named(
     encoder: fs_runtime.SmoothedEncoder, tokens: fs_runtime.SmoothedEncoder
 ) -> None:
     pooled = encoder.classify(IMAGE, gallery(), draws=200, alpha=0.02)
-    flat = tokens.classify(IMAGE, gallery(away=50.0), draws=1000, alpha=0.02)
+    poles = Prototypes.made_of("poles", [reference(), -reference()], ["own", "opposite"])
+    flat = tokens.classify(IMAGE, poles, draws=1000, alpha=0.02)
     assert (pooled.kinds, pooled.binding.pilot) == (("margin", "vote"), 128)
     assert (flat.kinds, flat.binding.pilot) == (("cone",), 64)
     assert flat.feature is not None

@@ -1,6 +1,7 @@
 """``fs-runtime certify``: exit codes, and what goes to stdout and what to stderr."""
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from helpers.command import execute, invoke
 from PIL import Image
 
 from fs_runtime import FeatureCertificate
+from fs_runtime.certification.floor import floor_angle
 from fs_runtime.cli.main import cli
 
 QUICK = ("--draws", "100", "--alpha", "0.01", "--threads", "1")
@@ -440,3 +442,10 @@ def test_certify_refuses_when_the_results_are_there_or_are_something_else(folder
         assert outcome.code == 2
         assert message in outcome.err
     assert results.read_text() == "my notes\n"
+
+
+def test_certify_says_the_most_that_the_cone_could_certify_when_it_is_the_bound(folder: Path) -> None:
+    outcome = invoke(cli, "certify", folder / "bundle", folder / "good.png", *QUICK, "--bound", "cone")
+    best = math.cos(floor_angle(100, 0.01, 0.25, cone=True))
+    assert f"The most that 100 draws could certify: {best:.4f} at σ/4" in " ".join(outcome.err.split())
+    assert "between the smoothed features of the changed and of the given image" in outcome.err
