@@ -48,13 +48,17 @@ class Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     Attributes:
         schema: name and version of this format.
-        labels: the best labels at the reference, best first.
+        labels: the best labels at the reference, best first; their order is not certified.
+        cosines: of the reference to their prototypes.
         radius: the largest l2 radius, over the graph's [0, 1] pixels, that any claim certifies about ``labels``; 0
             where there is none.
         original_radius: the l2 radius over the original image's [0, 1] pixels that it covers (docs/theory.md section
             7).
         kind: of the claim with the largest radius about ``labels``; None where nothing is certified about them.
         abstained: whether no claim certifies a positive radius for ``labels``.
+        until: the radius at which the draws were to stop; None where their number was fixed beforehand.
+        outcome: of ``until``: ``proved``; ``hopeless``, given up; ``undecided``, not proved by the most draws; None
+            where the number of draws was fixed beforehand.
         alpha: probability that any claim fails.
         runner_up: the rival whose boundary the reference is nearest to.
         margin: <v, t_a - t_b> / ||t_a - t_b|| of the reference v there, the sine of its angle to the boundary.

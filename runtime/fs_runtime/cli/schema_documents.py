@@ -55,6 +55,7 @@ _DEMANDS: dict[str, dict[str, Schema]] = {
         "cosine": {"minimum": -1.0, "maximum": 1.0},
     },
     "Target": {"radius": _NOT_NEGATIVE, "cosine": {"exclusiveMinimum": 0.0, "exclusiveMaximum": 1.0}},
+    "LabelTarget": {"radius": _POSITIVE},
     "RobustnessScore": {"estimate": _SHARE, "lower": _SHARE, "upper": _SHARE},
     "ImageFacts": {
         "height": _ONE_OR_MORE,
@@ -87,6 +88,8 @@ _DEMANDS: dict[str, dict[str, Schema]] = {
     "PredictionCertificate": {
         **_DRAWS,
         "labels": {"minItems": 1},
+        "cosines": {"minItems": 1},
+        "cosines[]": _COSINE,
         "radius": _NOT_NEGATIVE,
         "original_radius": _NOT_NEGATIVE,
         "margin": _COSINE,

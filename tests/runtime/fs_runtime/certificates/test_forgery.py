@@ -194,7 +194,7 @@ def test_forgery_is_found_out_when_it_names_another_backend(
 
 # What reading a prediction certificate cannot know; draws made again, or the prototypes, tell.
 FROM_DRAWS = ("thresholds", "priors", "prior")
-FROM_PROTOTYPES = ("runner_up", "prototypes", "twins")
+FROM_PROTOTYPES = ("runner_up", "cosines", "prototypes", "twins")
 # Of draws without the certificate of a feature nothing else in the file speaks.
 BINDING = ("pilot", "most_draws", "reference_kind", "reference_sha256", "image", "graph_sha256", "generator", "seed")
 
