@@ -206,7 +206,7 @@ def test_prediction_is_refused_when_any_one_field_that_others_speak_of_is_change
 ) -> None:
     feature = predictions.feature_certificate(tmp_path, alpha=0.01, until=until)
     content = json.loads(predictions.prediction_of(feature, kinds).to_json())
-    alone = {*BINDING, "margin", "backend", "runtime", "seed_source"} if "cone" not in kinds else set()
+    alone = {*BINDING, "margin", "until", "backend", "runtime", "seed_source"} if "cone" not in kinds else set()
     tried, slipped = 0, []
     for path, value in all_changes(content):
         if path[0] == "feature" and len(path) > 1:
