@@ -16,8 +16,10 @@ from helpers.command import Outcome, invoke
 import fs_export
 import fs_runtime
 from fs_export.main import cli
+from fs_runtime import PredictionCertificate
 from fs_runtime.bundle import read_bundle
 from fs_runtime.bundle.prototypes import read_prototypes
+from fs_runtime.cli.main import cli as runtime_cli
 
 MODEL = "efficientnet-lite0"
 CHELSEA, COFFEE = (Path(skimage.__file__).parent / "data" / name for name in ("chelsea.png", "coffee.png"))
@@ -68,6 +70,18 @@ def test_export_writes_a_bundle_that_certifies_when_the_weights_are_real(lite0: 
     assert labels[1] == "espresso"
     assert b".py" not in data
     assert str(Path(__file__).parents[2]).encode() not in data
+
+
+@pytest.mark.slow
+def test_classify_certifies_the_right_labels_when_the_weights_are_real(lite0: tuple[Path, Outcome]) -> None:
+    arguments = ("classify", lite0[0], CHELSEA, COFFEE, "--draws", 64, "--pilot", 32, "--alpha", "0.01", "--seed", 1)
+    outcome = invoke(runtime_cli, *arguments, "--kinds", "vote", "--threads", 1, "--json")
+    assert outcome.code == 0, outcome.err
+    chelsea, coffee = (PredictionCertificate.from_json(line) for line in outcome.out.splitlines())
+    assert chelsea.label in ("tabby", "tiger cat", "Egyptian cat")
+    assert coffee.label == "espresso"
+    assert min(chelsea.radius, coffee.radius) > 0.02
+    assert chelsea.prototypes.count == 1000
 
 
 @pytest.mark.slow
