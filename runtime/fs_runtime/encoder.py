@@ -194,8 +194,8 @@ class SmoothedEncoder:
             image: path, PIL image, or HxWx3 array (uint8, or float in [0, 1]).
             draws: certifying draws, fixed beforehand; with ``until`` the most of them. The pilot's come on top.
             alpha: probability that the certificate fails.
-            pilot: pilot draws, rounded up to whole noise batches where the graph takes one image; default 128 for
-                ``gram``, else 64.
+            pilot: pilot draws, rounded up to whole noise batches where the graph takes one image; default for
+                ``gram`` an eighth of the fixed draws, between 128 and 1,024, and 128 with ``until``; else 64.
             bound: ``"gram"``, ``"angle-law"``, ``"cone"``, ``"fcsb"``; ``"auto"`` is ``gram`` where the graph gives
                 features, else ``angle-law``.
             reference: what is certified: ``"smoothed"``, the pilot's mean feature, or ``"clean"``, the bare encoder's.

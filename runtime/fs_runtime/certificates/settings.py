@@ -14,6 +14,9 @@ ReferenceKind = Literal["smoothed", "clean"]
 _REFERENCES: tuple[ReferenceKind, ...] = ("smoothed", "clean")
 _PILOT_WITH_FEATURES = 128
 _OTHER_PILOT = 64
+# The reference's own error stays in the Gram law's bound however many draws follow, so their number decides how many
+# the reference is worth (docs/theory.md section 11.2).
+_DRAWS_A_PILOT_DRAW, _LARGEST_PILOT = 8, 1024
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class CertifySettings:
         check_draws(draws, alpha, law)
         if until is not None:
             until.check_reachable(draws, alpha, manifest.sigma, law)
+        if pilot is None and law == "gram" and until is None:
+            pilot = min(max(draws // _DRAWS_A_PILOT_DRAW, _PILOT_WITH_FEATURES), _LARGEST_PILOT)
         taken = checked_pilot(pilot, manifest, uses_features=law == "gram")
         return cls(draws, alpha, taken, law, kind, until)
 

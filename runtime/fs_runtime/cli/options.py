@@ -93,7 +93,8 @@ sampling = group(
     click.option(
         "--pilot",
         type=click.IntRange(min=1),
-        help="Pilot draws. Default: 128 where features are used (gram, margin, vote), else 64.",
+        help="Pilot draws. Default: 128 where features are used (gram, margin, vote), for gram an eighth of --draws if "
+        "that is more (at most 1024); else 64.",
     ),
 )
 

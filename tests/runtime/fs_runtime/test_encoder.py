@@ -15,6 +15,8 @@ from PIL import Image
 from scipy import stats
 
 import fs_runtime
+from fs_runtime import Target
+from fs_runtime.certificates.settings import CertifySettings
 from fs_runtime.certification import AngleLaw, CertificationError, Fcsb, GramLaw, TooFewDrawsError
 from fs_runtime.certification.laws.tails import COSINE_SLACK
 from fs_runtime.errors import BackendError, BundleError, FsError, ImageError, InputError
@@ -207,6 +209,16 @@ def test_certify_rounds_the_pilot_up_when_it_does_not_fill_a_batch(
 def test_certify_takes_the_default_pilot_when_none_is_given(pooled: fs_runtime.SmoothedEncoder) -> None:
     taken = {bound: pooled.certify(IMAGE, draws=100, alpha=0.01, bound=bound).pilot for bound in _BOUNDS}
     assert taken == {"auto": 128, "gram": 128, "angle-law": 64, "fcsb": 64}
+
+
+@pytest.mark.parametrize(("draws", "taken"), [(1023, 128), (2048, 256), (20_000, 1024)])
+def test_settings_take_a_pilot_that_suits_the_draws_when_their_number_is_fixed(
+    pooled: fs_runtime.SmoothedEncoder, draws: int, taken: int
+) -> None:
+    asked = {"draws": draws, "alpha": 0.01, "pilot": None, "reference": "smoothed"}
+    assert CertifySettings.checked(pooled.manifest, **asked, bound="gram", until=None).pilot == taken
+    assert CertifySettings.checked(pooled.manifest, **asked, bound="gram", until=Target(0.05, 0.5)).pilot == 128
+    assert CertifySettings.checked(pooled.manifest, **asked, bound="angle-law", until=None).pilot == 64
 
 
 _BOUNDS: tuple[Any, ...] = ("auto", "gram", "angle-law", "fcsb")
