@@ -8,6 +8,19 @@ import click
 from fs_runtime.cli import options
 
 _FILE: Any = click.Path(path_type=Path)
+_LARGEST_SIDE = 4096  # of a bundle's input
+
+
+def _image_size(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """(height, width) of ``SIDE`` or ``HEIGHTxWIDTH``."""
+    if value is None:
+        return None
+    sides = [int(side) if side.isdecimal() else 0 for side in value.split("x")]
+    if len(sides) > 2 or not all(1 <= side <= _LARGEST_SIDE for side in sides):
+        raise click.BadParameter(f"{value!r} is no size: give 448, or 448x336 for height x width")
+    return sides[0], sides[-1]
+
+
 model = click.argument("model", metavar="MODEL")
 
 smoothing = options.group(
@@ -22,6 +35,12 @@ smoothing = options.group(
 loading = options.group(
     click.option(
         "--tap", type=click.Choice(["pooled", "cls", "tokens"]), help="Which feature. Default: the family's first."
+    ),
+    click.option(
+        "--image-size",
+        callback=_image_size,
+        metavar="SIZE",
+        help="Input of encoders that take several sizes: 448, or HEIGHTxWIDTH. Default: the family's.",
     ),
     click.option("--revision", help="Version of the weights: a commit, branch or tag of the hub.", metavar="R"),
 )

@@ -111,6 +111,7 @@ def export_bundle(
     precision: Precision = "fp32",
     tap: Tap | None = None,
     revision: str | None = None,
+    image_size: tuple[int, int] | None = None,
     trust_pickle: bool = False,
     trust_remote_code: bool = False,
     prototypes: PrototypeRequest = PrototypeRequest(),  # noqa: B008  # it is frozen
@@ -130,6 +131,7 @@ def export_bundle(
         precision: ``"fp32"`` or ``"fp16"``, of the encoder inside the graph.
         tap: which feature; default: the family's first.
         revision: version of the weights.
+        image_size: (height, width) of the input, for encoders that take several sizes.
         trust_pickle: read weights that are Python pickles.
         trust_remote_code: run Python code that comes with the model.
         prototypes: which named prototypes the bundle is to hold, for labels and retrieval.
@@ -149,7 +151,7 @@ def export_bundle(
     check_writable(output)
     watch = _Watch(on_start, on_stage)
     with watch.step("load") as notes:
-        source = LoadRequest(model, tap, revision, trust_pickle, trust_remote_code)
+        source = LoadRequest(model, tap, revision, trust_pickle, trust_remote_code, image_size)
         encoder = load_encoder(source)
         parameters = sum(parameter.numel() for parameter in encoder.parameters())
         notes.detail = f"{model}, {parameters / 1e6:.2f} M parameters"

@@ -6,7 +6,7 @@ import numpy as np
 
 from fs_exporters.parity import ParityError, check_parity, measure_bundle
 from fs_exporters.pipeline import PRECISIONS
-from fs_models.encoders import FOLDER_REVISION, EncoderAdapter, EncoderSpec, LoadRequest, load_encoder
+from fs_models.encoders import FOLDER_REVISION, EncoderAdapter, EncoderSpec, LoadRequest, load_encoder, split_part
 from fs_runtime.bundle import MANIFEST, Bundle, read_bundle
 from fs_runtime.bundle.manifest import Parity
 from fs_runtime.bundle.prototypes import Prototypes, prototype_names, read_prototypes
@@ -44,11 +44,14 @@ def verify_bundle(
     """
     bundle = read_bundle(path, expect_sha256=expect_sha256)
     source = bundle.manifest.source
-    if (source.revision or "").startswith(FOLDER_REVISION) and not Path(model or source.model).is_dir():
+    if (source.revision or "").startswith(FOLDER_REVISION) and not Path(split_part(model or source.model)[0]).is_dir():
         raise InputError(
             f"{path} was exported from the folder {source.model}, which is not here: say where it is with --model"
         )
-    request = LoadRequest(model or source.model, bundle.manifest.tap, source.revision, trust_pickle, trust_remote_code)
+    size = (bundle.manifest.height, bundle.manifest.width)
+    request = LoadRequest(
+        model or source.model, bundle.manifest.tap, source.revision, trust_pickle, trust_remote_code, size
+    )
     encoder = load_encoder(request)
     _check_same_facts(bundle, encoder.spec)
     _check_same_prototypes(bundle, encoder)

@@ -54,6 +54,7 @@ def export(
     gallery: Path | None,
     precision: Any,
     tap: Any,
+    image_size: tuple[int, int] | None,
     revision: str | None,
     trust_pickle: bool,
     trust_remote_code: bool,
@@ -81,7 +82,7 @@ def export(
         from fs_exporters.plan import plan_export
         from fs_models.encoders import LoadRequest
 
-        request = LoadRequest(model, tap, revision, trust_pickle, trust_remote_code)
+        request = LoadRequest(model, tap, revision, trust_pickle, trust_remote_code, image_size)
         plan = plan_export(
             request,
             sigma=sigma,
@@ -104,6 +105,7 @@ def export(
             precision=precision,
             tap=tap,
             revision=revision,
+            image_size=image_size,
             trust_pickle=trust_pickle,
             trust_remote_code=trust_remote_code,
             prototypes=wanted,

@@ -3,13 +3,16 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import torch
 from torch import nn
 
 from fs_runtime.bundle.manifest import Tap
 from fs_runtime.preprocess import PreprocessRule
+
+if TYPE_CHECKING:
+    from fs_models.encoders.checkpoint import Checkpoint
 
 FOLDER_REVISION = "sha256:"
 """What the revision of a local folder begins with: a hash of its weights, as a folder has no commit."""
@@ -25,6 +28,7 @@ class LoadRequest:
         revision: version of the weights, where the source has versions.
         trust_pickle: read weights that are Python pickles.
         trust_remote_code: run Python code that comes with the model.
+        image_size: (height, width) of the input, for encoders that take several sizes; None: the family's default.
     """
 
     model: str
@@ -32,6 +36,7 @@ class LoadRequest:
     revision: str | None = None
     trust_pickle: bool = False
     trust_remote_code: bool = False
+    image_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,23 @@ class OfferedPrototypes:
     notice: str = ""
 
 
+@dataclass(frozen=True)
+class TextTower:
+    """Where to find the text encoder whose features compare with an encoder's pooled ones.
+
+    Attributes:
+        request: the same checkpoint; its tokenizer lies there too.
+        model_class: name of the class of transformers that reads the text encoder from it.
+        output: the field of its result that holds the text feature [B, D].
+        padding: how the encoder was trained to pad texts, as the tokenizer names it.
+    """
+
+    request: LoadRequest
+    model_class: str
+    output: str
+    padding: Literal["longest", "max_length"]
+
+
 class EncoderAdapter(nn.Module, ABC):
     """One pretrained encoder, in evaluation mode.
 
@@ -99,9 +121,14 @@ class EncoderAdapter(nn.Module, ABC):
         self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1))
 
     @classmethod
-    @abstractmethod
-    def accepts(cls, model: str) -> bool:
-        """Whether this family can load ``model``, an id or a folder; the first family that says so does."""
+    def accepts(cls, model: str) -> bool:  # noqa: ARG003
+        """Whether this family knows the name ``model``, without a look at any file. None by default."""
+        return False
+
+    @classmethod
+    def reads(cls, checkpoint: "Checkpoint") -> bool:  # noqa: ARG003
+        """Whether this family can load a folder or repository with such a configuration. None by default."""
+        return False
 
     @classmethod
     @abstractmethod
@@ -115,6 +142,10 @@ class EncoderAdapter(nn.Module, ABC):
     @abstractmethod
     def encode(self, normalised: torch.Tensor) -> torch.Tensor:
         """Raw features [B, *feature_shape] of normalised pixels [B, 3, H, W]."""
+
+    def text_tower(self) -> TextTower | None:
+        """The text encoder that shares the feature space, for families that were trained with one. None by default."""
+        return None
 
     def prototypes(self) -> dict[str, OfferedPrototypes]:
         """Prototypes that come with the weights, by name; the exporter puts them into the bundle. None by default."""

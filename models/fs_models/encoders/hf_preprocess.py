@@ -1,20 +1,23 @@
 """A Hugging Face ``preprocessor_config.json`` as a rule that the runtime follows without transformers."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from fs_models.encoders.hf_processors import processor_name, with_defaults
 from fs_runtime.errors import InputError
-from fs_runtime.preprocess import CenterCrop, Exact, PreprocessRule, Resize, ShortestEdge
+from fs_runtime.preprocess import CenterCrop, Exact, PadSquare, PreprocessRule, Resize, ShortestEdge
 
 Kernel = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
 # Pillow's numbers, which the files use.
 _KERNELS: dict[int, Kernel] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 _BILINEAR = 2
+# From here on ConvNeXt neither enlarges nor crops.
+_CONVNEXT_WARPS = 384
 # Steps that no rule of ours expresses; a file that asks for one is refused.
-_UNSUPPORTED = ("do_pad", "do_thumbnail", "do_align_long_axis", "do_flip_channel_order", "do_image_splitting")
+_UNSUPPORTED = ("do_thumbnail", "do_align_long_axis", "do_flip_channel_order", "do_image_splitting")
 
 
 @dataclass(frozen=True)
@@ -35,22 +38,33 @@ class HfPreprocess:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
+    def squeezed(self) -> "HfPreprocess":
+        """The same, but resized to the final size whatever the image's shape, without a crop."""
+        kernel = "bilinear" if self.rule.resize is None else self.rule.resize.kernel
+        rule = PreprocessRule(resize=Exact(height=self.height, width=self.width, kernel=kernel))
+        return replace(self, rule=rule)
 
-def read_preprocess(config: Mapping[str, Any], name: str) -> HfPreprocess:
+
+def read_preprocess(config: Mapping[str, Any], name: str, known: Collection[str] = ()) -> HfPreprocess:
     """Translate the file ``name``, already decoded.
+
+    Args:
+        config: its content.
+        name: what an error message calls it.
+        known: processors whose own steps the caller stands for.
 
     Raises:
         InputError: a step has no linear counterpart, or the size of the result is not fixed.
     """
-    config = config.get("image_processor", config)
+    config = with_defaults(config.get("image_processor", config), name, known)
     for step in _UNSUPPORTED:
         if config.get(step):
             raise InputError(
                 f"{name} asks for {step}, which the runtime cannot do: set it to false or use another model"
             )
     _check_rescale(config, name)
-    rule = PreprocessRule(resize=_resize(config, name), crop=_crop(config, name))
     mean, std = _normalisation(config, name)
+    rule = PreprocessRule(resize=_resize(config, name), crop=_crop(config, name), pad=_pad(config, name, mean))
     fixed = rule.crop if rule.crop is not None else rule.resize
     if not isinstance(fixed, CenterCrop | Exact):
         raise InputError(
@@ -69,14 +83,17 @@ def _resize(config: Mapping[str, Any], name: str) -> Resize | None:
         raise InputError(f"{name} has resample {number!r}: it must be one of Pillow's numbers 0..5")
     kernel = _KERNELS[number]
     if isinstance(size, int) and not isinstance(size, bool):
-        # Old files: a number is the shortest edge where a crop follows, else a square.
-        size = {"shortest_edge": size} if config.get("do_center_crop") else {"height": size, "width": size}
+        # Old files. Where nothing says what a number means, it is the shortest edge if a crop follows, else a square.
+        square = config.get("default_to_square", not config.get("do_center_crop"))
+        size = {"height": size, "width": size} if square else {"shortest_edge": size}
+    size = _without_nulls(size)
     if isinstance(size, Mapping) and isinstance(size.get("height"), int) and isinstance(size.get("width"), int):
         return Exact(height=size["height"], width=size["width"], kernel=kernel)
     if isinstance(size, Mapping) and isinstance(size.get("shortest_edge"), int) and "longest_edge" not in size:
         edge = size["shortest_edge"]
-        ratio = config.get("crop_pct")
-        if ratio:
+        if ratio := config.get("crop_pct"):
+            if edge >= _CONVNEXT_WARPS:
+                return Exact(height=edge, width=edge, kernel=kernel)
             # ConvNeXt: enlarge, then crop back to the edge.
             edge = math.floor(edge / ratio)
         return ShortestEdge(edge=edge, kernel=kernel)
@@ -84,9 +101,12 @@ def _resize(config: Mapping[str, Any], name: str) -> Resize | None:
 
 
 def _crop(config: Mapping[str, Any], name: str) -> CenterCrop | None:
-    size = config.get("crop_size")
+    size = _without_nulls(config.get("crop_size"))
     if config.get("crop_pct") and not config.get("do_center_crop"):
-        size = config.get("size", {}).get("shortest_edge")
+        edge = config.get("size")
+        size = edge.get("shortest_edge") if isinstance(edge, Mapping) else edge
+        if isinstance(size, int) and size >= _CONVNEXT_WARPS:
+            return None
     elif not config.get("do_center_crop"):
         return None
     if isinstance(size, int) and not isinstance(size, bool):
@@ -94,6 +114,19 @@ def _crop(config: Mapping[str, Any], name: str) -> CenterCrop | None:
     if isinstance(size, Mapping) and isinstance(size.get("height"), int) and isinstance(size.get("width"), int):
         return CenterCrop(height=size["height"], width=size["width"])
     raise InputError(f"{name} has crop_size {size!r}: it must give height and width")
+
+
+def _pad(config: Mapping[str, Any], name: str, mean: tuple[float, ...]) -> PadSquare | None:
+    if not config.get("do_pad"):
+        return None
+    if processor_name(config) != "LlavaImageProcessor":
+        raise InputError(f"{name} asks for do_pad, which the runtime does as LlavaImageProcessor only: set it to false")
+    red, green, blue = (int(value * 255) / 255 for value in mean)
+    return PadSquare(fill=(red, green, blue))
+
+
+def _without_nulls(size: Any) -> Any:
+    return {key: value for key, value in size.items() if value is not None} if isinstance(size, Mapping) else size
 
 
 def _check_rescale(config: Mapping[str, Any], name: str) -> None:

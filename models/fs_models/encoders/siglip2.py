@@ -1,0 +1,66 @@
+"""SigLIP 2 of any resolution (NaFlex), at one that is fixed by the export."""
+
+import math
+
+import torch
+from torch import nn
+
+from fs_models.encoders.adapter import EncoderSpec, LoadRequest, TextTower
+from fs_models.encoders.checkpoint import Checkpoint
+from fs_models.encoders.hf_preprocess import HfPreprocess, read_preprocess
+from fs_models.encoders.registry import register
+from fs_models.encoders.transformers_adapter import TransformersAdapter
+from fs_runtime.errors import InputError
+
+
+@register
+class Siglip2(TransformersAdapter):
+    """``pooled``: the attention pooling that is compared with texts; ``tokens``: the patches. Patches are cut inside."""
+
+    family = "siglip2-naflex"
+    model_types = ("siglip2", "siglip2_vision_model")
+    loader = "Siglip2VisionModel"
+    taps = ("pooled", "tokens")
+    examples = ("google/siglip2-base-patch16-naflex",)
+
+    def __init__(self, spec: EncoderSpec, network: nn.Module) -> None:
+        super().__init__(spec, network)
+        embeddings = network.embeddings
+        self.patch = embeddings.patch_size
+        rows, columns = spec.height // self.patch, spec.width // self.patch
+        side = embeddings.position_embedding_size
+        learnt = embeddings.position_embedding.weight.detach().reshape(side, side, -1)
+        shape = torch.tensor([[rows, columns]])
+        self.register_buffer("places", embeddings.resize_positional_embeddings(learnt, shape, rows * columns))
+
+    @classmethod
+    def preprocessing(cls, checkpoint: Checkpoint) -> HfPreprocess:
+        """Resized to the size that was asked for, or to the square that has as many patches as the file allows."""
+        config, name = checkpoint.processor()
+        patch, most = config.get("patch_size", 16), config.get("max_num_patches", 256)
+        height, width = checkpoint.request.image_size or (patch * math.isqrt(most),) * 2
+        if height % patch or width % patch or (height // patch) * (width // patch) > most:
+            raise InputError(
+                f"{checkpoint.model} takes sides that are multiples of {patch} with at most {most} patches, "
+                f"not {height} x {width}: choose another --image-size"
+            )
+        size = {"height": height, "width": width}
+        return read_preprocess({**config, "size": size}, name, known=("Siglip2ImageProcessor",))
+
+    def encode(self, normalised: torch.Tensor) -> torch.Tensor:
+        """The tap's feature: [B, D], or [B, L, C] for tokens."""
+        patch = self.patch
+        grid = normalised.unflatten(3, (-1, patch)).unflatten(2, (-1, patch))  # [B, 3, rows, patch, columns, patch]
+        patches = grid.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+        embedded = self.network.embeddings.patch_embedding(patches) + self.get_buffer("places")
+        encoded = self.network.encoder(inputs_embeds=embedded).last_hidden_state
+        tokens: torch.Tensor = self.network.post_layernorm(encoded)
+        if self.spec.tap == "tokens":
+            return tokens
+        pooled: torch.Tensor = self.network.head(tokens)
+        return pooled
+
+    def text_tower(self) -> TextTower | None:
+        """The text tower of the same checkpoint."""
+        request = LoadRequest(self.spec.model, revision=self.spec.revision)
+        return TextTower(request, "Siglip2TextModel", "pooler_output", "max_length")
