@@ -44,7 +44,7 @@ def verify_bundle(
     """
     bundle = read_bundle(path, expect_sha256=expect_sha256)
     source = bundle.manifest.source
-    if (source.revision or "").startswith(FOLDER_REVISION) and not Path(split_part(model or source.model)[0]).is_dir():
+    if (source.revision or "").startswith(FOLDER_REVISION) and not Path(split_part(model or source.model)[0]).exists():
         raise InputError(
             f"{path} was exported from the folder {source.model}, which is not here: say where it is with --model"
         )

@@ -1,7 +1,8 @@
 """Idefics 3 and SmolVLM."""
 
+from typing import Any, ClassVar
+
 import torch
-from torch import nn
 
 from fs_models.encoders.adapter import EncoderSpec
 from fs_models.encoders.checkpoint import Checkpoint
@@ -15,12 +16,12 @@ class Idefics(VisionSide):
     """One tile: the whole image at the tower's size."""
 
     family = "idefics"
-    base_models = {"idefics3": "Idefics3Model", "smolvlm": "SmolVLMModel"}
+    base_models: ClassVar[dict[str, str]] = {"idefics3": "Idefics3Model", "smolvlm": "SmolVLMModel"}
     model_types = tuple(base_models)
     language = "text_model"
     examples = ("HuggingFaceM4/Idefics3-8B-Llama3", "HuggingFaceTB/SmolVLM-256M-Instruct")
 
-    def __init__(self, spec: EncoderSpec, network: nn.Module) -> None:
+    def __init__(self, spec: EncoderSpec, network: Any) -> None:
         super().__init__(spec, network)
         # Places are looked up for each image's shape; all images here have one shape, so once is enough.
         embeddings = network.vision_model.embeddings

@@ -1,5 +1,7 @@
 """InternVL 2.5 and 3 as transformers has them (ids that end in -hf)."""
 
+from typing import ClassVar
+
 import torch
 
 from fs_models.encoders.checkpoint import Checkpoint
@@ -13,7 +15,7 @@ class InternVL(VisionSide):
     """One tile: the whole image at the tower's size."""
 
     family = "internvl"
-    base_models = {"internvl": "InternVLModel"}
+    base_models: ClassVar[dict[str, str]] = {"internvl": "InternVLModel"}
     model_types = tuple(base_models)
     examples = ("OpenGVLab/InternVL3-1B-hf",)
 
@@ -33,7 +35,7 @@ class InternVL(VisionSide):
     def project(self, hidden: torch.Tensor) -> torch.Tensor:
         """Neighbouring tokens put together, then the multimodal projector."""
         side = int(hidden.shape[1] ** 0.5)
-        grid = hidden.unflatten(1, (side, side))
+        grid = hidden.reshape(len(hidden), side, side, -1)
         fewer = self.network.pixel_shuffle(grid, scale_factor=self.network.config.downsample_ratio)
         projected: torch.Tensor = self.network.multi_modal_projector(fewer.flatten(1, 2))
         return projected

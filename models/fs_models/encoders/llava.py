@@ -1,5 +1,7 @@
 """LLaVA 1.5 and LLaVA-NeXT: the vision tower at the configured layer, and the projector."""
 
+from typing import ClassVar
+
 import torch
 
 from fs_models.encoders.checkpoint import Checkpoint
@@ -13,7 +15,7 @@ class Llava(VisionSide):
     """Of LLaVA-NeXT one tile: the whole image at the tower's size, without the tiles' line breaks."""
 
     family = "llava"
-    base_models = {"llava": "LlavaModel", "llava_next": "LlavaNextModel"}
+    base_models: ClassVar[dict[str, str]] = {"llava": "LlavaModel", "llava_next": "LlavaNextModel"}
     model_types = tuple(base_models)
     examples = ("llava-hf/llava-1.5-7b-hf", "llava-hf/llava-v1.6-mistral-7b-hf", "llava-hf/llava-1.5-7b-hf#tower")
 

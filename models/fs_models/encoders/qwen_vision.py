@@ -39,7 +39,7 @@ class QwenVision(nn.Module):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Hidden states [B, L, C] before the merger, in the order of windows."""
         grid = functional.conv2d(pixels, self.get_buffer("patch_weight"), stride=self.patch)
-        cells = grid.unflatten(3, (-1, self.merge)).unflatten(2, (-1, self.merge))  # [B, C, rows, m, columns, m]
+        cells = _cut(_cut(grid, 3, (-1, self.merge)), 2, (-1, self.merge))  # [B, C, rows, m, columns, m]
         hidden = self._ordered(cells.permute(0, 2, 4, 3, 5, 1).flatten(1, 4))
         for index, block in enumerate(self.blocks):
             hidden = hidden + self._attend(block.attn, block.norm1(hidden), whole=index in self.whole)
@@ -48,19 +48,19 @@ class QwenVision(nn.Module):
 
     def merged(self, hidden: torch.Tensor) -> torch.Tensor:
         """What the decoder reads, [B, L / m^2, D], row by row."""
-        merged: torch.Tensor = self.merger(hidden.flatten(0, 1)).unflatten(0, (len(hidden), -1))
+        merged: torch.Tensor = _cut(self.merger(hidden.flatten(0, 1)), 0, (len(hidden), -1))
         return merged[:, self.get_buffer("inverse")]
 
     def _attend(self, attention: Any, hidden: torch.Tensor, *, whole: bool) -> torch.Tensor:
         heads: int = attention.num_heads
-        query, key, value = attention.qkv(hidden).unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)  # [B, h, L, d]
+        query, key, value = _cut(attention.qkv(hidden), 2, (3, heads, -1)).permute(2, 0, 3, 1, 4)  # [B, h, L, d]
         query, key = self._rotated(query), self._rotated(key)
         if whole or len(self.windows) == 1:
             mixed = functional.scaled_dot_product_attention(query, key, value)
         elif len(set(self.windows)) == 1:
-            split = (query.unflatten(2, (len(self.windows), -1)).flatten(1, 2), key, value)
-            parts = (split[0], *(part.unflatten(2, (len(self.windows), -1)).flatten(1, 2) for part in split[1:]))
-            mixed = functional.scaled_dot_product_attention(*parts).unflatten(1, (heads, -1)).flatten(2, 3)
+            windows = (len(self.windows), -1)
+            query, key, value = (_cut(part, 2, windows).flatten(1, 2) for part in (query, key, value))
+            mixed = _cut(functional.scaled_dot_product_attention(query, key, value), 1, (heads, -1)).flatten(2, 3)
         else:
             mask = self.get_buffer("together")
             mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
@@ -73,7 +73,7 @@ class QwenVision(nn.Module):
 
     def _ordered(self, tokens: torch.Tensor) -> torch.Tensor:
         """Tokens [B, L, C], cell after cell, in the order of windows."""
-        cells = tokens.unflatten(1, (-1, self.merge**2))
+        cells = _cut(tokens, 1, (-1, self.merge**2))
         return cells[:, self.get_buffer("order")].flatten(1, 2)
 
     def _window(self, config: Any) -> int | None:
@@ -87,7 +87,7 @@ def _window_order(rows: int, columns: int, window: int | None) -> tuple[torch.Te
     cells = torch.arange(rows * columns).reshape(rows, columns)
     if window is None:
         return cells.flatten(), (rows * columns,)
-    parts = [part.flatten() for band in cells.split(window) for part in band.split(window, dim=1)]
+    parts = [part.flatten() for band in torch.split(cells, window) for part in torch.split(band, window, dim=1)]
     return torch.cat(parts), tuple(len(part) for part in parts)
 
 
@@ -97,8 +97,16 @@ def _rotation(config: Any, rows: int, columns: int) -> tuple[torch.Tensor, torch
     half = width // config.num_heads // 2
     theta = (getattr(config, "rope_parameters", None) or {}).get("rope_theta", 10000.0)
     frequencies = 1.0 / theta ** (torch.arange(0, half, 2, dtype=torch.float32) / half)
-    places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).unflatten(0, (rows, columns))
-    cells = places.unflatten(1, (-1, merge)).unflatten(0, (-1, merge)).permute(0, 2, 1, 3, 4).flatten(0, 3)
+    places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).reshape(
+        rows // merge, merge, columns // merge, merge, 2
+    )
+    cells = places.permute(0, 2, 1, 3, 4).flatten(0, 3)
     angles = (cells[:, :, None] * frequencies).flatten(1)
     both = torch.cat((angles, angles), dim=1)
     return both.cos(), both.sin()
+
+
+def _cut(tensor: torch.Tensor, dimension: int, sizes: tuple[int, ...]) -> torch.Tensor:
+    """Tensor.unflatten, which carries no types."""
+    cut: torch.Tensor = tensor.unflatten(dimension, sizes)  # type: ignore[no-untyped-call]
+    return cut

@@ -1,9 +1,8 @@
 """Qwen2-VL and Qwen2.5-VL, at a resolution that is fixed by the export."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from torch import nn
 
 from fs_models.encoders.adapter import EncoderSpec
 from fs_models.encoders.checkpoint import Checkpoint
@@ -21,11 +20,11 @@ class QwenVL(VisionSide):
     """``tokens``: after the merger; of ``MODEL#tower``: before it, in the order of the attention windows."""
 
     family = "qwen-vl"
-    base_models = {"qwen2_vl": "Qwen2VLModel", "qwen2_5_vl": "Qwen2_5_VLModel"}
+    base_models: ClassVar[dict[str, str]] = {"qwen2_vl": "Qwen2VLModel", "qwen2_5_vl": "Qwen2_5_VLModel"}
     model_types = tuple(base_models)
     examples = ("Qwen/Qwen2-VL-2B-Instruct", "Qwen/Qwen2.5-VL-3B-Instruct")
 
-    def __init__(self, spec: EncoderSpec, network: nn.Module) -> None:
+    def __init__(self, spec: EncoderSpec, network: Any) -> None:
         super().__init__(spec, QwenVision(network.visual, spec.height, spec.width))
 
     @classmethod
@@ -51,7 +50,7 @@ class QwenVL(VisionSide):
 
     def project(self, hidden: torch.Tensor) -> torch.Tensor:
         """Through the merger."""
-        merged: torch.Tensor = self.network.merged(hidden)  # type: ignore[operator]
+        merged: torch.Tensor = self.network.merged(hidden)
         return merged
 
 

@@ -15,6 +15,8 @@ _MODULES = tuple(
     f"fs_models.encoders.{name}"
     for name in (
         "efficientnet_lite",
+        "face",
+        "timm",
         "clip",
         "siglip",
         "dino",
@@ -25,6 +27,7 @@ _MODULES = tuple(
         "qwen_vl",
         "internvl",
         "idefics",
+        "open_clip",
         "huggingface",
     )
 )

@@ -1,9 +1,9 @@
 """SigLIP 2 of any resolution (NaFlex), at one that is fixed by the export."""
 
 import math
+from typing import Any
 
 import torch
-from torch import nn
 
 from fs_models.encoders.adapter import EncoderSpec, LoadRequest, TextTower
 from fs_models.encoders.checkpoint import Checkpoint
@@ -15,7 +15,7 @@ from fs_runtime.errors import InputError
 
 @register
 class Siglip2(TransformersAdapter):
-    """``pooled``: the attention pooling that is compared with texts; ``tokens``: the patches. Patches are cut inside."""
+    """``pooled``: the attention pooling that is compared with texts; ``tokens``: the patches, cut inside."""
 
     family = "siglip2-naflex"
     model_types = ("siglip2", "siglip2_vision_model")
@@ -23,7 +23,7 @@ class Siglip2(TransformersAdapter):
     taps = ("pooled", "tokens")
     examples = ("google/siglip2-base-patch16-naflex",)
 
-    def __init__(self, spec: EncoderSpec, network: nn.Module) -> None:
+    def __init__(self, spec: EncoderSpec, network: Any) -> None:
         super().__init__(spec, network)
         embeddings = network.embeddings
         self.patch = embeddings.patch_size
@@ -50,7 +50,8 @@ class Siglip2(TransformersAdapter):
     def encode(self, normalised: torch.Tensor) -> torch.Tensor:
         """The tap's feature: [B, D], or [B, L, C] for tokens."""
         patch = self.patch
-        grid = normalised.unflatten(3, (-1, patch)).unflatten(2, (-1, patch))  # [B, 3, rows, patch, columns, patch]
+        rows, columns = self.spec.height // patch, self.spec.width // patch
+        grid = normalised.reshape(-1, 3, rows, patch, columns, patch)
         patches = grid.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
         embedded = self.network.embeddings.patch_embedding(patches) + self.get_buffer("places")
         encoded = self.network.encoder(inputs_embeds=embedded).last_hidden_state

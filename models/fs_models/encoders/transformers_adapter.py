@@ -1,7 +1,8 @@
 """What the families that transformers implements have in common: files in, taps out."""
 
 from dataclasses import replace
-from typing import ClassVar, Self
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
@@ -20,6 +21,7 @@ class TransformersAdapter(EncoderAdapter):
     ``tokens`` all of it.
     """
 
+    network: Any  # attributes of transformers' modules carry no types
     model_types: ClassVar[tuple[str, ...]] = ()
     loader: ClassVar[str] = "AutoModel"
     """The class of transformers that reads the network; of a larger checkpoint it loads its own part only."""
@@ -61,7 +63,7 @@ class TransformersAdapter(EncoderAdapter):
             mean=preprocess.mean,
             std=preprocess.std,
             preprocess=preprocess.rule,
-            config_files=checkpoint.config_files(),
+            config_files=cls.config_files(checkpoint),
         )
         adapter = cls(spec, cls.build(checkpoint, tap)).eval()
         adapter.spec = replace(spec, feature_shape=adapter._measure())
@@ -80,6 +82,11 @@ class TransformersAdapter(EncoderAdapter):
     def preprocessing(cls, checkpoint: Checkpoint) -> HfPreprocess:
         """How an image becomes pixels: what the model's own file says, unless a family knows better."""
         return checkpoint.preprocessing()
+
+    @classmethod
+    def config_files(cls, checkpoint: Checkpoint) -> tuple[Path, ...]:
+        """The model's own configuration files, for its bundle."""
+        return checkpoint.config_files()
 
     def encode(self, normalised: torch.Tensor) -> torch.Tensor:
         """The tap's feature: [B, D], or [B, L, C] for tokens."""

@@ -1,4 +1,4 @@
-"""The vision side of a multimodal language model: its tower, and what makes the decoder's input of the tower's tokens."""
+"""The vision side of a multimodal language model: its tower, and what fits the tower's tokens to the decoder."""
 
 from abc import abstractmethod
 from typing import Any, ClassVar

@@ -20,14 +20,13 @@ _DECOMPOSED = {"ReduceMean", "Sqrt", "Pow"}
 def _export(case: Case, root: Path) -> ExportResult:
     folder = families.save(case, root / "model")
     return export_bundle(
-        str(folder),
+        f"{folder}{case.part}",
         sigma=0.1,
         noise_batch=4,
         output=root / "bundle",
         tap=case.exported,
         image_size=case.size,
         threads=1,
-        **case.request,
     )
 
 

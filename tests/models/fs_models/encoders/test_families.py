@@ -25,7 +25,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory):
 
 
 def request(case: Case, folder, tap=None) -> LoadRequest:
-    return LoadRequest(str(folder), tap, image_size=case.size, **case.request)
+    return LoadRequest(f"{folder}{case.part}", tap, image_size=case.size)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
