@@ -19,6 +19,7 @@ from fs_runtime.errors import InputError
 T = TypeVar("T")
 
 CONFIG = "config.json"
+OPEN_CLIP = "open_clip_config.json"
 _PREPROCESS = ("preprocessor_config.json", "processor_config.json")
 _WEIGHTS = (".safetensors", ".bin", ".onnx")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -80,7 +81,8 @@ class Checkpoint:
         if not folder.is_dir():
             from transformers.utils.hub import extract_commit_hash
 
-            found: str | None = extract_commit_hash(None if (path := self.file(CONFIG)) is None else str(path), None)
+            paths = [path for name in (CONFIG, OPEN_CLIP) if (path := self.file(name)) is not None]
+            found: str | None = extract_commit_hash(str(paths[0]), None) if paths else None
             return found
         weights = sorted(path for path in folder.iterdir() if path.suffix in _WEIGHTS)
         found = f"{FOLDER_REVISION}{digest(weights)}"

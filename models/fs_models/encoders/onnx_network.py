@@ -5,7 +5,6 @@ from typing import Any
 
 import onnx
 import torch
-from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 from torch import nn
 from torch.nn import functional
@@ -72,18 +71,15 @@ def _constants(model: onnx.ModelProto, names: list[str]) -> dict[str, torch.Tens
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    found = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
-    return {
-        key: numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
-        for key, value in found.items()
-    }
+    return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
 def _convolution(inputs: list[torch.Tensor], attributes: _Attributes) -> torch.Tensor:
-    image, *weights = inputs
+    image, weight, *bias = inputs
     return functional.conv2d(
         _padded(image, attributes, 0.0),
-        *weights,
+        weight,
+        bias[0] if bias else None,
         stride=attributes.get("strides", 1),
         dilation=attributes.get("dilations", 1),
         groups=attributes.get("group", 1),
@@ -116,7 +112,7 @@ def _product(inputs: list[torch.Tensor], attributes: _Attributes) -> torch.Tenso
     first, second, *bias = inputs
     first = first.T if attributes.get("transA") else first
     second = second.T if attributes.get("transB") else second
-    product = attributes.get("alpha", 1.0) * (first @ second)
+    product: torch.Tensor = attributes.get("alpha", 1.0) * (first @ second)
     return product + attributes.get("beta", 1.0) * bias[0] if bias else product
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from fs_models.encoders.checkpoint import OPEN_CLIP as CONFIG
 from fs_models.encoders.checkpoint import Checkpoint
 from fs_models.encoders.hf_preprocess import HfPreprocess
 from fs_models.encoders.registry import register
@@ -16,7 +17,6 @@ from fs_runtime.bundle.manifest import Tap
 from fs_runtime.errors import InputError
 from fs_runtime.preprocess import CenterCrop, Exact, PreprocessRule, ShortestEdge
 
-CONFIG = "open_clip_config.json"
 _SAFE, _PICKLED = "open_clip_model.safetensors", "open_clip_pytorch_model.bin"
 _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 # What the mapping knows, with open_clip's default; any other value means another network.
@@ -86,14 +86,12 @@ class OpenClip(TransformersAdapter):
             projection_dim=model["embed_dim"],
             hidden_act="quick_gelu" if model.get("quick_gelu") else "gelu",
         )
-        network: nn.Module = CLIPVisionModelWithProjection(config).eval()
+        network: nn.Module = CLIPVisionModelWithProjection(config)
         try:
             network.load_state_dict(_renamed(_vision_weights(checkpoint)))
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:300]
-            raise InputError(
-                f"{checkpoint.model} does not hold the weights that {CONFIG} describes: {reason}"
-            ) from error
+            raise InputError(f"{checkpoint.model} lacks the weights that {CONFIG} describes: {reason}") from error
         return network
 
     @classmethod
@@ -101,9 +99,7 @@ class OpenClip(TransformersAdapter):
         """What open_clip does at inference with the checkpoint's settings."""
         vision, settings = _vision(checkpoint), _config(checkpoint, "preprocess_cfg", {})
         side, name = vision["image_size"], f"{checkpoint.model}/{CONFIG}"
-        kernel, mode = settings.get("interpolation") or "bicubic", settings.get("resize_mode") or "shortest"
-        if kernel == "random":
-            kernel = "bicubic"
+        kernel, mode = settings.get("interpolation", "bicubic"), settings.get("resize_mode") or "shortest"
         if kernel not in ("bicubic", "bilinear") or mode not in ("shortest", "squash"):
             raise InputError(f"{name} asks for a {kernel} resize of mode {mode!r}, which the runtime cannot do")
         mean, std = (tuple(map(float, settings.get(key) or base)) for key, base in (("mean", _MEAN), ("std", _STD)))

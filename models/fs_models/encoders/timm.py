@@ -1,4 +1,4 @@
-"""Models of the timm package: repositories of the hub through TimmWrapperModel, and ``timm:NAME`` through timm itself."""
+"""Models of the timm package: those on the hub through TimmWrapperModel, and ``timm:NAME`` through timm itself."""
 
 import math
 from collections.abc import Mapping
@@ -66,9 +66,7 @@ class Timm(EncoderAdapter):
         try:
             timm = import_module("timm")
         except (ImportError, RuntimeError) as error:  # torchvision of another build raises the latter
-            raise InputError(
-                f"{request.model} needs timm, which cannot be imported here ({error}): pip install timm"
-            ) from error
+            raise InputError(f"{request.model} needs timm, which cannot be imported here: {error}") from error
         name = request.model.removeprefix(_PREFIX)
         try:
             network = timm.create_model(name, pretrained=True, num_classes=0).eval()
