@@ -6,10 +6,10 @@ from fs_models.encoders.adapter import (
     EncoderSpec,
     LoadRequest,
     OfferedPrototypes,
-    TextTower,
 )
 from fs_models.encoders.checkpoint import Checkpoint, split_part
 from fs_models.encoders.registry import families, find_family, load_encoder, register
+from fs_models.encoders.text_tower import TextTower
 
 __all__ = [
     "FOLDER_REVISION",

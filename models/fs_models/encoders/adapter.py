@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import nn
@@ -13,6 +13,7 @@ from fs_runtime.preprocess import PreprocessRule
 
 if TYPE_CHECKING:
     from fs_models.encoders.checkpoint import Checkpoint
+    from fs_models.encoders.text_tower import TextTower
 
 FOLDER_REVISION = "sha256:"
 """What the revision of a local folder begins with: a hash of its weights, as a folder has no commit."""
@@ -85,23 +86,6 @@ class OfferedPrototypes:
     notice: str = ""
 
 
-@dataclass(frozen=True)
-class TextTower:
-    """Where to find the text encoder whose features compare with an encoder's pooled ones.
-
-    Attributes:
-        request: the same checkpoint; its tokenizer lies there too.
-        model_class: name of the class of transformers that reads the text encoder from it.
-        output: the field of its result that holds the text feature [B, D].
-        padding: how the encoder was trained to pad texts, as the tokenizer names it.
-    """
-
-    request: LoadRequest
-    model_class: str
-    output: str
-    padding: Literal["longest", "max_length"]
-
-
 class EncoderAdapter(nn.Module, ABC):
     """One pretrained encoder, in evaluation mode.
 
@@ -143,7 +127,7 @@ class EncoderAdapter(nn.Module, ABC):
     def encode(self, normalised: torch.Tensor) -> torch.Tensor:
         """Raw features [B, *feature_shape] of normalised pixels [B, 3, H, W]."""
 
-    def text_tower(self) -> TextTower | None:
+    def text_tower(self) -> "TextTower | None":
         """The text encoder that shares the feature space, for families that were trained with one. None by default."""
         return None
 

@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from fs_models.encoders.adapter import LoadRequest, TextTower
 from fs_models.encoders.checkpoint import Checkpoint
 from fs_models.encoders.registry import register
+from fs_models.encoders.text_tower import TextTower
 from fs_models.encoders.transformers_adapter import TransformersAdapter
 from fs_runtime.bundle.manifest import Tap
 
@@ -41,5 +41,5 @@ class Clip(TransformersAdapter):
 
     def text_tower(self) -> TextTower | None:
         """The text tower of the same checkpoint."""
-        request = LoadRequest(self.spec.model, revision=self.spec.revision)
-        return TextTower(request, "CLIPTextModelWithProjection", "text_embeds", "longest")
+        width = {"projection_dim": self.network.config.projection_dim}
+        return TextTower(self.sibling(), "CLIPTextModelWithProjection", "text_embeds", "longest", width)

@@ -25,8 +25,9 @@ class OnnxNetwork(nn.Module):
         """
         super().__init__()
         graph = model.graph
-        weights = {tensor.name: tensor for tensor in graph.initializer}
-        images = [value.name for value in graph.input if value.name not in weights]
+        weights = {tensor.name for tensor in graph.initializer}
+        used = {value for node in graph.node for value in node.input}
+        images = [value.name for value in graph.input if value.name in used and value.name not in weights]
         if len(images) != 1 or len(graph.output) != 1:
             raise InputError(f"{name} has inputs {images}: an encoder takes one image and gives one feature")
         self.image, self.feature = images[0], graph.output[0].name

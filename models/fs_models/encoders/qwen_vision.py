@@ -48,7 +48,7 @@ class QwenVision(nn.Module):
 
     def merged(self, hidden: torch.Tensor) -> torch.Tensor:
         """What the decoder reads, [B, L / m^2, D], row by row."""
-        merged: torch.Tensor = _cut(self.merger(hidden.flatten(0, 1)), 0, (len(hidden), -1))
+        merged: torch.Tensor = _cut(self.merger(hidden.flatten(0, 1).contiguous()), 0, (len(hidden), -1))
         return merged[:, self.get_buffer("inverse")]
 
     def _attend(self, attention: Any, hidden: torch.Tensor, *, whole: bool) -> torch.Tensor:

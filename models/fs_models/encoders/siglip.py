@@ -1,7 +1,7 @@
 """SigLIP's vision tower, and SigLIP 2's of a fixed resolution, which has the same architecture."""
 
-from fs_models.encoders.adapter import LoadRequest, TextTower
 from fs_models.encoders.registry import register
+from fs_models.encoders.text_tower import TextTower
 from fs_models.encoders.transformers_adapter import TransformersAdapter
 
 
@@ -17,5 +17,4 @@ class Siglip(TransformersAdapter):
 
     def text_tower(self) -> TextTower | None:
         """The text tower of the same checkpoint."""
-        request = LoadRequest(self.spec.model, revision=self.spec.revision)
-        return TextTower(request, "SiglipTextModel", "pooler_output", "max_length")
+        return TextTower(self.sibling(), "SiglipTextModel", "pooler_output", "max_length")

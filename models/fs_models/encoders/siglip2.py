@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 
-from fs_models.encoders.adapter import EncoderSpec, LoadRequest, TextTower
+from fs_models.encoders.adapter import EncoderSpec
 from fs_models.encoders.checkpoint import Checkpoint
 from fs_models.encoders.hf_preprocess import HfPreprocess, read_preprocess
 from fs_models.encoders.registry import register
+from fs_models.encoders.text_tower import TextTower
 from fs_models.encoders.transformers_adapter import TransformersAdapter
 from fs_runtime.errors import InputError
 
@@ -63,5 +64,4 @@ class Siglip2(TransformersAdapter):
 
     def text_tower(self) -> TextTower | None:
         """The text tower of the same checkpoint."""
-        request = LoadRequest(self.spec.model, revision=self.spec.revision)
-        return TextTower(request, "Siglip2TextModel", "pooler_output", "max_length")
+        return TextTower(self.sibling(), "Siglip2TextModel", "pooler_output", "max_length")

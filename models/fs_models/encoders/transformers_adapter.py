@@ -21,6 +21,7 @@ class TransformersAdapter(EncoderAdapter):
     ``tokens`` all of it.
     """
 
+    request: LoadRequest
     network: Any  # attributes of transformers' modules carry no types
     model_types: ClassVar[tuple[str, ...]] = ()
     loader: ClassVar[str] = "AutoModel"
@@ -66,6 +67,7 @@ class TransformersAdapter(EncoderAdapter):
             config_files=cls.config_files(checkpoint),
         )
         adapter = cls(spec, cls.build(checkpoint, tap)).eval()
+        adapter.request = request
         adapter.spec = replace(spec, feature_shape=adapter._measure())
         return adapter
 
@@ -98,6 +100,15 @@ class TransformersAdapter(EncoderAdapter):
         if hidden.dim() == 4:  # [B, C, H, W] of a convolutional network
             hidden = hidden.flatten(2).transpose(1, 2)
         return hidden[:, 0] if self.spec.tap == "cls" else hidden
+
+    def sibling(self) -> LoadRequest:
+        """A request for another part of the checkpoint that this encoder was loaded from, at the same revision."""
+        return LoadRequest(
+            split_part(self.spec.model)[0],
+            revision=self.spec.revision,
+            trust_pickle=self.request.trust_pickle,
+            trust_remote_code=self.request.trust_remote_code,
+        )
 
     def _measure(self) -> tuple[int, ...]:
         """Shape of one feature, by running one image; tells whether the sizes fit, too."""
