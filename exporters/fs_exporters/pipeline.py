@@ -151,11 +151,10 @@ def export_bundle(
     check_writable(output)
     watch = _Watch(on_start, on_stage)
     with watch.step("load") as notes:
-        source = LoadRequest(model, tap, revision, trust_pickle, trust_remote_code, image_size)
-        encoder = load_encoder(source)
+        encoder = load_encoder(LoadRequest(model, tap, revision, trust_pickle, trust_remote_code, image_size))
         parameters = sum(parameter.numel() for parameter in encoder.parameters())
         notes.detail = f"{model}, {parameters / 1e6:.2f} M parameters"
-    sets = _prototypes(prototypes, encoder, source, sigma, watch)
+    sets = _prototypes(prototypes, encoder, sigma, watch)
     try:
         with new_folder(output, overwrite=overwrite) as folder:
             manifest = _fill(
@@ -174,7 +173,7 @@ def export_bundle(
 
 
 def _prototypes(
-    request: PrototypeRequest, encoder: EncoderAdapter, source: LoadRequest, sigma: float, watch: _Watch
+    request: PrototypeRequest, encoder: EncoderAdapter, sigma: float, watch: _Watch
 ) -> dict[str, OfferedPrototypes]:
     """The prototypes that the bundle is to hold; a step of its own where the user asked for some."""
 
@@ -182,9 +181,9 @@ def _prototypes(
         watch.started(f"prototypes {name}: {done} of {total} images")
 
     if not request.names:
-        return requested_prototypes(request, encoder, source, sigma=sigma).sets
+        return requested_prototypes(request, encoder, sigma=sigma).sets
     with watch.step("prototypes") as notes:
-        made = requested_prototypes(request, encoder, source, sigma=sigma, on_progress=progress)
+        made = requested_prototypes(request, encoder, sigma=sigma, on_progress=progress)
         notes.detail = "; ".join((*made.summary, *(f"skipped: {reason}" for reason in made.skipped)))
     return made.sets
 

@@ -73,7 +73,7 @@ def plan_export(
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     files = {GRAPH: weights // 2 if precision == "fp16" else weights, MANIFEST: _MANIFEST_BYTES}
     files |= {path.name: path.stat().st_size for path in spec.config_files}
-    files |= planned_prototypes(requested_prototypes(prototypes, encoder, request, sigma=sigma).sets)
+    files |= planned_prototypes(requested_prototypes(prototypes, encoder, sigma=sigma).sets)
     return ExportPlan(
         spec=spec,
         files=files,

@@ -99,7 +99,7 @@ class Checkpoint:
         found = explained(
             self.model,
             lambda: cached_file(
-                self.model, name, revision=self._hub_revision, _raise_exceptions_for_missing_entries=False
+                self.model, name, revision=self.hub_revision, _raise_exceptions_for_missing_entries=False
             ),
         )
         return None if found is None else Path(found)
@@ -138,7 +138,7 @@ class Checkpoint:
 
     def configuration(self, loader: Any) -> Any:
         """The configuration as transformers reads it."""
-        arguments = {"revision": self._hub_revision, "trust_remote_code": self.request.trust_remote_code}
+        arguments = {"revision": self.hub_revision, "trust_remote_code": self.request.trust_remote_code}
         return explained(self.model, lambda: loader.from_pretrained(self.model, **arguments))
 
     def config_files(self) -> tuple[Path, ...]:
@@ -160,7 +160,7 @@ class Checkpoint:
         if self.config.get("auto_map") and not self.request.trust_remote_code:
             raise InputError(f"{self.model} needs Python code from its folder: read it, then give --trust-remote-code")
         settings: dict[str, Any] = {
-            "revision": self._hub_revision,
+            "revision": self.hub_revision,
             "trust_remote_code": self.request.trust_remote_code,
             "use_safetensors": None if self.request.trust_pickle else True,
             "dtype": torch.float32,
@@ -177,7 +177,8 @@ class Checkpoint:
         return loaded
 
     @property
-    def _hub_revision(self) -> str | None:
+    def hub_revision(self) -> str | None:
+        """What transformers is to be told: a folder has no revision of the hub's."""
         return None if Path(self.model).is_dir() else self.request.revision
 
 

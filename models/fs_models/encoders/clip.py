@@ -42,4 +42,6 @@ class Clip(TransformersAdapter):
     def text_tower(self) -> TextTower | None:
         """The text tower of the same checkpoint."""
         width = {"projection_dim": self.network.config.projection_dim}
-        return TextTower(self.sibling(), "CLIPTextModelWithProjection", "text_embeds", "longest", width)
+        return TextTower(
+            self.sibling(), "CLIPTextModelWithProjection", "text_embeds", "longest", "a photo of a {}.", width
+        )

@@ -17,4 +17,4 @@ class Siglip(TransformersAdapter):
 
     def text_tower(self) -> TextTower | None:
         """The text tower of the same checkpoint."""
-        return TextTower(self.sibling(), "SiglipTextModel", "pooler_output", "max_length")
+        return TextTower(self.sibling(), "SiglipTextModel", "pooler_output", "max_length", "This is a photo of {}.")

@@ -64,4 +64,4 @@ class Siglip2(TransformersAdapter):
 
     def text_tower(self) -> TextTower | None:
         """The text tower of the same checkpoint."""
-        return TextTower(self.sibling(), "Siglip2TextModel", "pooler_output", "max_length")
+        return TextTower(self.sibling(), "Siglip2TextModel", "pooler_output", "max_length", "This is a photo of {}.")

@@ -20,6 +20,7 @@ class TextTower:
         model_class: name of the class of transformers that reads the text encoder from it.
         output: the field of its result that holds the text feature [B, D].
         padding: how the encoder was trained to pad texts, as the tokenizer names it.
+        template: the sentence, with ``{}`` for the label, that its makers recommend for zero-shot labels.
         arguments: what ``from_pretrained`` has to be told.
     """
 
@@ -27,6 +28,7 @@ class TextTower:
     model_class: str
     output: str
     padding: Literal["longest", "max_length"]
+    template: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def load(self) -> nn.Module:

@@ -5,17 +5,15 @@
 
 from fs_models.prototypes.labelled_images import class_means, gallery
 from fs_models.prototypes.request import PrototypeRequest, requested_prototypes
-from fs_models.prototypes.text_tower import TextTower, load_text_tower
-from fs_models.prototypes.zero_shot import DEFAULT_TEMPLATES, read_labels, zero_shot
+from fs_models.prototypes.text_features import text_features
+from fs_models.prototypes.zero_shot import read_labels, zero_shot
 
 __all__ = [
-    "DEFAULT_TEMPLATES",
     "PrototypeRequest",
-    "TextTower",
     "class_means",
     "gallery",
-    "load_text_tower",
     "read_labels",
     "requested_prototypes",
+    "text_features",
     "zero_shot",
 ]

@@ -1,13 +1,11 @@
 """Which prototypes a bundle is to have: those that come with the weights, and those a user asks for."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fs_models.encoders import EncoderAdapter, LoadRequest, OfferedPrototypes
+from fs_models.encoders import EncoderAdapter, OfferedPrototypes
 from fs_models.prototypes.labelled_images import MadeOfImages, class_means, gallery
-from fs_models.prototypes.text_tower import load_text_tower
 from fs_models.prototypes.zero_shot import checked_templates, read_labels, zero_shot
 from fs_runtime.bundle.prototypes import check_name
 from fs_runtime.errors import InputError
@@ -81,7 +79,6 @@ class RequestedPrototypes:
 def requested_prototypes(
     request: PrototypeRequest,
     encoder: EncoderAdapter,
-    source: LoadRequest,
     *,
     sigma: float,
     on_progress: Callable[[str, int, int], None] = lambda *_: None,
@@ -91,7 +88,6 @@ def requested_prototypes(
     Args:
         request: which.
         encoder: the bare encoder whose features they are for.
-        source: where the encoder came from; its text tower is there.
         sigma: of the noisy copies, if any.
         on_progress: called with (name of the set, images done, images in all).
 
@@ -114,20 +110,8 @@ def requested_prototypes(
         summary.append(f"{name}: {len(made.prototypes.labels)} {what} from {made.images} images")
 
     if request.labels is not None:
-        if encoder.spec.tap != "pooled":
-            raise InputError(
-                f"--labels needs the pooled tap, whose space the texts share, not {encoder.spec.tap!r}: leave one out"
-            )
         labels = read_labels(request.labels)
-        tower = load_text_tower(source)
-        made = zero_shot(tower, labels, request.templates)
-        dimension = math.prod(encoder.spec.feature_shape)
-        if made.vectors.shape[1] != dimension:
-            raise InputError(
-                f"the text tower of {source.model} has {made.vectors.shape[1]} dimensions and its image feature "
-                f"{dimension}: --labels needs a checkpoint whose towers share a space"
-            )
-        sets[request.labels.stem] = made
+        sets[request.labels.stem] = zero_shot(encoder, labels, request.templates)
         summary.append(f"{request.labels.stem}: {len(labels)} labels in text")
     if request.classes is not None:
         name = request.classes.resolve().name

@@ -1,21 +1,16 @@
 """Zero-shot prototypes: what a class is called, in sentences, through the text tower."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from torch.nn import functional
 
-from fs_models.encoders import OfferedPrototypes
-from fs_models.prototypes.text_tower import TextTower
+from fs_models.encoders import EncoderAdapter, OfferedPrototypes
+from fs_models.prototypes.text_features import text_features
 from fs_runtime.errors import InputError
 
 PLACE = "{}"
-DEFAULT_TEMPLATES = {
-    "clip": ("a photo of a {}.",),
-    "siglip": ("This is a photo of {}.",),
-    "siglip2": ("This is a photo of {}.",),
-}
-"""What the models' makers recommend, by family."""
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -52,21 +47,35 @@ def checked_templates(templates: Sequence[str]) -> tuple[str, ...]:
     return tuple(templates)
 
 
-def zero_shot(tower: TextTower, labels: Sequence[str], templates: Sequence[str] = ()) -> OfferedPrototypes:
-    """One prototype a label: the mean of the unit features of its sentences.
+def zero_shot(encoder: EncoderAdapter, labels: Sequence[str], templates: Sequence[str] = ()) -> OfferedPrototypes:
+    """One prototype a label: the mean of the unit features of its sentences, by the encoder's own text tower.
 
     Args:
-        tower: the text tower of the image encoder's own checkpoint.
+        encoder: with the pooled tap, whose space the texts share.
         labels: C names.
-        templates: sentences with ``{}`` where the label goes; none: :data:`DEFAULT_TEMPLATES`.
+        templates: sentences with ``{}`` where the label goes; none: the one that the tower's makers recommend.
 
     Returns:
         [C, D] prototypes.
 
     Raises:
-        InputError: a template without a place for the label.
+        InputError: a template without a place for the label, or an encoder whose features no text shares.
     """
-    chosen = checked_templates(templates) or DEFAULT_TEMPLATES[tower.family]
+    spec, tower = encoder.spec, encoder.text_tower()
+    if tower is None:
+        raise InputError(
+            f"{spec.model} ({spec.family}) was trained without texts, so --labels cannot be turned into prototypes: "
+            "name a CLIP or SigLIP checkpoint, or give --prototypes-from a folder of labelled images"
+        )
+    if spec.tap != "pooled":
+        raise InputError(f"--labels needs the pooled tap, whose space the texts share, not {spec.tap!r}: leave one out")
+    chosen = checked_templates(templates) or (tower.template,)
     sentences = [template.replace(PLACE, label) for label in labels for template in chosen]
-    features = functional.normalize(tower.encode(sentences).double(), dim=-1)
+    features = functional.normalize(text_features(tower, sentences).double(), dim=-1)
+    dimension = math.prod(spec.feature_shape)
+    if features.shape[1] != dimension:
+        raise InputError(
+            f"the text tower of {spec.model} has {features.shape[1]} dimensions and its image feature {dimension}: "
+            "--labels needs a checkpoint whose towers share a space"
+        )
     return OfferedPrototypes(features.view(len(labels), len(chosen), -1).mean(dim=1), tuple(labels))
