@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from fs_runtime.bundle.prototypes import Prototypes
 from fs_runtime.certificates.feature import FeatureCertificate, ImageFacts, Outcome, Provenance
-from fs_runtime.certificates.files import certificate_text, one_line, write_certificate
-from fs_runtime.certificates.prediction_checks import check_prediction
+from fs_runtime.certificates.files import certificate_text, write_certificate
+from fs_runtime.certificates.prediction_checks import check_against, check_prediction
 from fs_runtime.certificates.prediction_parts import Binding, Claim, NamedLabel, PrototypeFacts
-from fs_runtime.certificates.prediction_wire import SCHEMA, Wire, WireClaim, decoded
+from fs_runtime.certificates.prediction_wire import decoded, encoded
 from fs_runtime.certification.prediction import (
     Kind,
     LabelClaim,
@@ -27,9 +26,6 @@ from fs_runtime.certification.prediction import (
     drawn_radius,
 )
 from fs_runtime.errors import InputError
-
-# Margins of prototypes that nearly coincide keep few digits from one machine to another.
-_SAME_MARGIN = 1e-7
 
 
 @dataclass(frozen=True)
@@ -258,28 +254,7 @@ class PredictionCertificate:
         Raises:
             InputError: other prototypes, or the certificate contradicts them.
         """
-        known = self.prototypes
-        if (known.sha256, known.count) != (prototypes.sha256, len(prototypes)):
-            raise InputError(
-                f"the certificate is about prototypes {known.name!r} of SHA-256 {known.sha256}, not about "
-                f"{prototypes.name!r} of {prototypes.sha256}: name those"
-            )
-        listed = {*self.labels, self.runner_up, *self.twins}
-        for claim in self.claims:
-            listed |= {*claim.labels, *claim.twins}
-        sound = all(prototypes.labels[label.index] == label.name for label in listed)
-        if sound and self.feature is not None:
-            # A positive margin says that these labels are the best; no other says anything.
-            rivals = Rivals(prototypes.vectors, tuple(label.index for label in self.labels))
-            reference = self.feature.reference
-            cosines = prototypes.vectors[[label.index for label in self.labels]] @ reference
-            sound = (
-                abs(rivals.nearest(reference).margin - self.margin) <= _SAME_MARGIN
-                and bool(np.allclose(cosines, self.cosines, rtol=0.0, atol=_SAME_MARGIN))
-                and rivals.twins == tuple(label.index for label in self.twins)
-            )
-        if not sound:
-            raise InputError("the certificate's labels do not follow from its prototypes: classify the image again")
+        check_against(self, prototypes)
 
     def to_json(self) -> str:
         """One line of JSON. A reference of more than 4096 dimensions is left out: use :meth:`save`."""
@@ -322,44 +297,7 @@ class PredictionCertificate:
         return _decode(certificate_text(path, "classify"), str(path), path.parent)
 
     def _json(self, beside: str | None) -> str:
-        binding = self.binding
-        wire = Wire(
-            schema=SCHEMA,
-            labels=self.labels,
-            cosines=self.cosines,
-            radius=self.radius,
-            original_radius=self.original_radius(),
-            kind=self.kind,
-            abstained=self.abstained,
-            until=self.until,
-            outcome=self.outcome,
-            alpha=self.alpha,
-            runner_up=self.runner_up,
-            margin=self.margin,
-            twins=self.twins,
-            claims=tuple(
-                WireClaim(
-                    kind=claim.kind,
-                    radius=self.radius_of(claim.kind),
-                    alpha=claim.alpha,
-                    labels=claim.labels,
-                    twins=claim.twins,
-                    evidence=msgspec.Raw(msgspec.json.encode(claim.evidence)),
-                )
-                for claim in self.claims
-            ),
-            prototypes=self.prototypes,
-            sigma=binding.sigma,
-            draws=binding.draws,
-            most_draws=binding.most_draws,
-            pilot=binding.pilot,
-            reference_kind=binding.reference_kind,
-            reference_sha256=binding.reference_sha256,
-            image=binding.image,
-            feature=msgspec.Raw(b"null" if self.feature is None else self.feature.json_beside(beside).encode()),
-            **binding.provenance.to_wire(),
-        )
-        return one_line(msgspec.json.encode(wire))
+        return encoded(self, beside)
 
 
 def _level(evidence: MarginLaw | VoteLaw) -> float:

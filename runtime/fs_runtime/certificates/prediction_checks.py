@@ -4,10 +4,13 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from fs_runtime.bundle.prototypes import Prototypes
 from fs_runtime.certificates.feature_checks import sound_image, sound_prior, sound_tails
 from fs_runtime.certificates.prediction_parts import Binding, Claim, NamedLabel
 from fs_runtime.certification import Target
-from fs_runtime.certification.prediction import LabelCone, MarginLaw
+from fs_runtime.certification.prediction import LabelCone, MarginLaw, Rivals
 from fs_runtime.errors import InputError
 from fs_runtime.noise import LARGEST_SIGMA
 
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 _ALPHA_SLACK = 1e-9
 _MARGIN_SLACK = 1e-3
 _COSINE_SLACK = 1e-6
+# Margins of prototypes that nearly coincide keep few digits from one machine to another.
+_SAME = 1e-7
 
 
 def check_prediction(certificate: "PredictionCertificate", name: str) -> None:
@@ -40,6 +45,36 @@ def check_prediction(certificate: "PredictionCertificate", name: str) -> None:
         raise InputError(
             f"{name}: its numbers contradict each other, so it is no certificate: classify the image again"
         )
+
+
+def check_against(certificate: "PredictionCertificate", prototypes: Prototypes) -> None:
+    """Hold what a certificate says of its reference against its prototypes.
+
+    Raises:
+        InputError: other prototypes, or the certificate contradicts them.
+    """
+    known, feature = certificate.prototypes, certificate.feature
+    if (known.sha256, known.count) != (prototypes.sha256, len(prototypes)):
+        raise InputError(
+            f"the certificate is about prototypes {known.name!r} of SHA-256 {known.sha256}, not about "
+            f"{prototypes.name!r} of {prototypes.sha256}: name those"
+        )
+    listed = {*certificate.labels, certificate.runner_up, *certificate.twins}
+    for claim in certificate.claims:
+        listed |= {*claim.labels, *claim.twins}
+    sound = all(prototypes.labels[label.index] == label.name for label in listed)
+    if sound and feature is not None:
+        # A positive margin says that these labels are the best; no other says anything.
+        members = [label.index for label in certificate.labels]
+        rivals = Rivals(prototypes.vectors, members)
+        cosines = prototypes.vectors[members] @ feature.reference
+        sound = (
+            abs(rivals.nearest(feature.reference).margin - certificate.margin) <= _SAME
+            and bool(np.allclose(cosines, certificate.cosines, rtol=0.0, atol=_SAME))
+            and rivals.twins == tuple(label.index for label in certificate.twins)
+        )
+    if not sound:
+        raise InputError("the certificate's labels do not follow from its prototypes: classify the image again")
 
 
 def _sound_binding(binding: Binding, *, any_time: bool) -> bool:

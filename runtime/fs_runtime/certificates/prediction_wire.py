@@ -1,16 +1,20 @@
 """A prediction certificate as JSON."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from fs_runtime.backends import BackendInfo
 from fs_runtime.certificates.feature import HexSeed, ImageFacts, Outcome, Provenance, SeedSource, Sha256
+from fs_runtime.certificates.files import one_line
 from fs_runtime.certificates.prediction_parts import Binding, Claim, NamedLabel, PrototypeFacts
 from fs_runtime.certificates.settings import ReferenceKind
 from fs_runtime.certification.prediction import Kind, LabelCone, LabelTarget, MarginLaw, VoteLaw
 from fs_runtime.errors import InputError
 from fs_runtime.noise import Seed
+
+if TYPE_CHECKING:
+    from fs_runtime.certificates.prediction import PredictionCertificate
 
 SCHEMA: Literal["fs-runtime/prediction-certificate/1"] = "fs-runtime/prediction-certificate/1"
 
@@ -116,6 +120,48 @@ class Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         """JSON of the feature certificate, if there is one."""
         text = bytes(self.feature).decode()
         return None if text == "null" else text
+
+
+def encoded(certificate: "PredictionCertificate", beside: str | None) -> str:
+    """The certificate as one line; it names ``beside`` as the file where a large reference of the cone is."""
+    binding, feature = certificate.binding, certificate.feature
+    wire = Wire(
+        schema=SCHEMA,
+        labels=certificate.labels,
+        cosines=certificate.cosines,
+        radius=certificate.radius,
+        original_radius=certificate.original_radius(),
+        kind=certificate.kind,
+        abstained=certificate.abstained,
+        until=certificate.until,
+        outcome=certificate.outcome,
+        alpha=certificate.alpha,
+        runner_up=certificate.runner_up,
+        margin=certificate.margin,
+        twins=certificate.twins,
+        claims=tuple(
+            WireClaim(
+                kind=claim.kind,
+                radius=certificate.radius_of(claim.kind),
+                alpha=claim.alpha,
+                labels=claim.labels,
+                twins=claim.twins,
+                evidence=msgspec.Raw(msgspec.json.encode(claim.evidence)),
+            )
+            for claim in certificate.claims
+        ),
+        prototypes=certificate.prototypes,
+        sigma=binding.sigma,
+        draws=binding.draws,
+        most_draws=binding.most_draws,
+        pilot=binding.pilot,
+        reference_kind=binding.reference_kind,
+        reference_sha256=binding.reference_sha256,
+        image=binding.image,
+        feature=msgspec.Raw(b"null" if feature is None else feature.json_beside(beside).encode()),
+        **binding.provenance.to_wire(),
+    )
+    return one_line(msgspec.json.encode(wire))
 
 
 def decoded(text: str, name: str) -> tuple[Wire, tuple[Claim, ...], Binding]:

@@ -117,7 +117,7 @@ def _words(first: PredictionCertificate, stays: str) -> str:
     smoothed = [kind for kind in first.kinds if kind != "vote"]
     of = []
     if smoothed:
-        of.append(f"for the smoothed feature (kind {', '.join(smoothed)})")
+        of.append(f"for the smoothed feature (kind {' or '.join(smoothed)})")
     if "vote" in first.kinds:
         of.append("for most noisy copies (kind vote: another function than the smoothed feature)")
     return (

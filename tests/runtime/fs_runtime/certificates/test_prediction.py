@@ -13,8 +13,9 @@ from helpers.predictions import ALPHA, DRAWS, about, feature_certificate, predic
 from fs_runtime import FeatureCertificate, InputError
 from fs_runtime.bundle.prototypes import Prototypes
 from fs_runtime.certificates.feature import LARGEST_EMBEDDED
-from fs_runtime.certificates.prediction import SCHEMA, PredictionCertificate
+from fs_runtime.certificates.prediction import PredictionCertificate
 from fs_runtime.certificates.prediction_parts import NamedLabel
+from fs_runtime.certificates.prediction_wire import SCHEMA
 from fs_runtime.certification import CertificationError, Target
 from fs_runtime.certification.prediction import LabelCone, LabelTarget
 

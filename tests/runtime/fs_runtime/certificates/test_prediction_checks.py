@@ -8,7 +8,8 @@ import pytest
 from helpers.predictions import ALPHA, DRAWS, feature_certificate, prediction_of
 
 from fs_runtime import InputError
-from fs_runtime.certificates.prediction import SCHEMA, PredictionCertificate
+from fs_runtime.certificates.prediction import PredictionCertificate
+from fs_runtime.certificates.prediction_wire import SCHEMA
 from fs_runtime.certification import Target
 
 CONE, MARGIN, VOTE = 0, 1, 2
