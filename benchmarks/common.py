@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,20 +16,31 @@ from typing import Any
 import click
 import numpy as np
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 MODEL = "efficientnet-lite0"
 VIT = "vit-b-32"
 """A full-size CLIP ViT-B/32 of random weights, made on the spot: it has the real cost and no meaning."""
+PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
+"""scikit-image's photos, where no others are named."""
+_IMAGES = (".jpeg", ".jpg", ".png")
 _PACKAGES = ("fs-runtime", "fs-export", "numpy", "Pillow", "onnxruntime", "torch", "onnx", "scikit-image")
 
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 120)
 
 bundle_option = click.option(
     "--bundle",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Bundle to measure; default: one is exported into a temporary folder.",
+)
+
+photos_option = click.option(
+    "--photos",
+    "folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of .jpg, .jpeg and .png files; default: scikit-image's four photos.",
 )
 
 
@@ -50,6 +62,40 @@ def chelsea() -> np.ndarray:
     from skimage import data
 
     return data.chelsea()
+
+
+def photos(folder: Path | None, limit: int) -> list[Path]:
+    """At most ``limit`` photos of a folder (None: scikit-image's), evenly spaced in the order of their names.
+
+    Raises:
+        click.UsageError: there is none.
+    """
+    if folder is None:
+        import skimage
+
+        found = [Path(skimage.__file__).parent / "data" / name for name in PHOTOS]
+    else:
+        found = sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGES)
+    if not found:
+        raise click.UsageError(f"--photos {folder} holds no {', '.join(_IMAGES)} file: name a folder of photos")
+    return [found[number * len(found) // min(limit, len(found))] for number in range(min(limit, len(found)))]
+
+
+def options() -> dict[str, Any]:
+    """The running command's options for its results; of a folder only that it was given."""
+    return {name: _recorded(value) for name, value in click.get_current_context().params.items()}
+
+
+def _recorded(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_recorded(each) for each in value]
+    return "given" if isinstance(value, Path) else value
+
+
+def progress_bar() -> Progress:
+    """A bar for work of which the parts can be counted."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console)
 
 
 @contextmanager

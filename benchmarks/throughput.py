@@ -68,7 +68,7 @@ SEGMENTS = {
     "waiting for noise": (("concurrent/futures/_base.py", "result"),),
     "handing out noise": (("noise/blocks.py", "_submit"),),
     "preparing the image": (("encoder.py", "_prepare"),),
-    "statistics": (("certification/estimate.py", "update"), ("certification/estimate.py", "finish")),
+    "statistics": (("estimation/fixed.py", "update"), ("estimation/fixed.py", "finish")),
 }
 
 Run = Callable[[], object]
@@ -177,7 +177,8 @@ def runs_of(
     source = NoiseBlocks(sigma=manifest.sigma, shape=shape, threads=threads)
     noise = next(source.blocks(0, Stream.SMOOTH, noise_batch)).copy()
     noisy = pixels + noise
-    reference = np.zeros(manifest.dimension, np.float32)
+    reference = np.zeros((1, manifest.dimension), np.float32)
+    index = np.zeros(noise_batch, np.int64)
 
     session = bare_session(network, noise_batch, threads)
     name = session.get_inputs()[0].name
@@ -192,7 +193,7 @@ def runs_of(
 
     def graph() -> None:
         for _ in range(blocks):
-            backend.run(Block(pixels, noise, reference))
+            backend.run(Block(pixels, noise, reference, index))
 
     def noise_alone() -> None:
         for _ in source.blocks(0, Stream.SMOOTH, draws):
