@@ -5,23 +5,15 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from helpers.simulated_encoders import (
-    BOUNDS,
-    SHIFTS,
-    SimulatedEncoder,
-    Violations,
-    angle_between,
-    count_violations,
-    planar,
-    simulated_encoders,
-)
+from helpers.simulated_certificates import BOUNDS, Violations, count_violations
+from helpers.simulated_encoders import SHIFTS, SimulatedEncoder, angle_between, planar, simulated_encoders
+from helpers.verdicts import SMALLEST_P_VALUE
 from scipy import integrate, stats
 
 from fs_runtime.certification import Bound
 from fs_runtime.certification.laws import fcsb, gram_law, tails
 
 PILOT = 64
-SMALLEST_P_VALUE = 1e-6
 # Draws, alpha, runs: 3 bounds and 9 encoders make 9,450 certificates.
 SETTINGS = [(64, 0.05, 100), (256, 0.05, 150), (512, 0.001, 100)]
 ENCODERS = [encoder.name for encoder in simulated_encoders(64, 0.05)]

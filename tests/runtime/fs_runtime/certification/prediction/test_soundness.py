@@ -15,6 +15,7 @@ from helpers.simulated_labels import (
     true_shift,
     vote_shift,
 )
+from helpers.verdicts import SMALLEST_P_VALUE, p_value_of
 from scipy import optimize
 
 from fs_runtime.certification.laws import tails
@@ -23,7 +24,6 @@ from fs_runtime.certification.prediction import Kind, LabelCone, MarginLaw, Pred
 PILOT = 64
 # At right angles beyond the boundary between prototypes at 0 and 0.9: the worst feature for it.
 FARTHEST = 0.45 + 0.5 * math.pi
-SMALLEST_P_VALUE = 1e-6
 KINDS: list[Kind] = ["cone", "margin", "vote"]
 ENCODERS = [labelled.name for labelled in labelled_encoders(64, 0.05)]
 
@@ -184,7 +184,7 @@ def test_simulation_catches_draws_that_stop_when_the_bound_is_for_a_fixed_number
             counter.add(counter.rivals.margins(fresh[draws - 10 : draws]))
             stopped = stopped or counter.evidence(draws, 0.2, any_time).shift() > 0.0
         wrong += stopped
-    p_value = LostLabels("", "vote", 0.2, runs, wrong, 1.0, 0.0).p_value
+    p_value = p_value_of(wrong, runs, 0.2)
     if any_time:
         assert p_value > 0.01
     else:
