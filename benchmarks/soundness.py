@@ -158,7 +158,11 @@ def _line(job: Job, subject: str, counted: Violations | LostLabels) -> Line:
 
 def jobs_of(runs: int, worst_runs: int, seed: int) -> list[Job]:
     """All jobs; those of 0 runs are left out, and so are their lines."""
-    jobs = [
+    jobs = []
+    for index, worst in enumerate(read_worst()):
+        setting = Setting(worst.case.draws, worst.case.alpha, worst.case.looks, 1.0)
+        jobs.append(Job("worst", index, worst.case.subject, setting, worst_runs, seed))
+    jobs += [
         Job("families", index, bound, setting, math.ceil(runs * setting.share), seed)
         for setting in FEATURES
         for index in range(len(list(simulated_encoders(setting.draws, setting.alpha))))
@@ -170,11 +174,6 @@ def jobs_of(runs: int, worst_runs: int, seed: int) -> list[Job]:
         for index in range(len(labelled_encoders(setting.draws, setting.alpha)))
         for kind in KINDS
     ]
-    for index, worst in enumerate(read_worst()):
-        case = worst.case
-        jobs.append(
-            Job("worst", index, case.subject, Setting(case.draws, case.alpha, case.looks, 1.0), worst_runs, seed)
-        )
     return [job for job in jobs if job.runs > 0]
 
 
@@ -231,6 +230,30 @@ def table_of(lines: list[Line]) -> Table:
     return table
 
 
+def write(out: Path, lines: list[Line], facts: dict[str, object]) -> None:
+    """Write the lines so far, and those that pool them, as JSON."""
+    every = [*lines, *pooled(lines)]
+    counts = {
+        "certificates": _certificates(lines),
+        "violations": sum(line.violations for line in lines),
+        "failed_lines": sum(not line.passed for line in every),
+    }
+    results = [asdict(line) | {"passed": line.passed} for line in every]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_suffix(".partial")
+    partial.write_text(json.dumps({**facts, **counts, "results": results}, indent=1) + "\n", encoding="utf-8")
+    partial.replace(out)
+
+
+def _certificates(lines: list[Line]) -> int:
+    # A score is the interval of a certificate that has a line of its own.
+    return sum(
+        line.runs
+        for line in lines
+        if line.group != "pooled" and not (line.group == "families" and line.subject == "score")
+    )
+
+
 def finished(jobs: list[Job], processes: int) -> Iterator[list[Line]]:
     """The lines of each job, in order; in this process where one is enough."""
     if processes == 1:
@@ -251,37 +274,33 @@ def main(runs: int, worst_runs: int, seed: int, processes: int, out: Path) -> No
     begun = time.monotonic()
     jobs = jobs_of(runs, worst_runs, seed)
     lines: list[Line] = []
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("lines", total=len(jobs))
-        for job, found in zip(jobs, finished(jobs, processes), strict=True):
-            lines.extend(found)
-            progress.update(task, advance=1, description=f"{job.group} {found[0].encoder} {job.subject}")
-    took = time.monotonic() - begun
-    certificates, violations = sum(line.runs for line in lines), sum(line.violations for line in lines)
-    lines += pooled(lines)
-    failed = [line for line in lines if not line.passed]
-    document = {
+    done = 0
+    facts: dict[str, object] = {
         "schema_version": 2,
         "benchmark": "soundness",
         "command": f"python benchmarks/soundness.py --runs {runs} --worst-runs {worst_runs} --seed {seed}",
         "machine": machine(),
         "processes": processes,
-        "seconds": round(took),
         "shifts": SHIFTS,
         "worst_encoders": str(WORST_ENCODERS.relative_to(ROOT)),
-        "certificates": certificates,
-        "violations": violations,
-        "failed_lines": len(failed),
-        "results": [asdict(line) | {"passed": line.passed} for line in lines],
+        "jobs": len(jobs),
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("lines", total=len(jobs))
+        for job, found in zip(jobs, finished(jobs, processes), strict=True):
+            lines.extend(found)
+            done += 1
+            # After every job, so that a run that is cut short leaves what was run, and says so.
+            write(out, lines, {**facts, "jobs_done": done, "seconds": round(time.monotonic() - begun)})
+            progress.update(task, advance=1, description=f"{job.group} {found[0].encoder} {job.subject}")
+    took = time.monotonic() - begun
+    lines += pooled(lines)
+    failed = [line for line in lines if not line.passed]
     wide = console if sys.stdout.isatty() else Console(width=150)
     wide.print(table_of(lines))
     wide.print(
-        f"{certificates:,} certificates, {violations:,} violations, "
-        f"{len(failed)} of {len(lines)} lines too often, {took:.0f} s; {out}"
+        f"{_certificates(lines):,} certificates, {len(failed)} of {len(lines)} lines too often, {took:.0f} s; {out}"
     )
     sys.exit(1 if failed else 0)
 
