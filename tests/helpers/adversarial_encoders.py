@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from helpers.simulated_encoders import SimulatedEncoder, crossed, edges_from_tails, planar, scattered
+from scipy import special
 
 _DIMENSIONS = 10
 _COLUMNS = 8
@@ -41,6 +42,13 @@ class Recipe:
             angles = np.add.outer(np.array(self.angles), np.array(self.tilts))
             return crossed(name, (edges, edges_from_tails(list(self.column_tails))), angles)
         return planar(name, edges, list(self.angles))
+
+
+def critical_recipe(draws: int, alpha: float, thresholds: int) -> Recipe:
+    """One event that is unseen a little less often than alpha / thresholds, at the worst angle for a shift of 1."""
+    event = -math.expm1(1.1 * math.log(alpha / thresholds) / draws)
+    grown = float(special.ndtr(special.ndtri(event) + 1.0))
+    return _tidy(Recipe((event,), (0.0, 0.5 * math.pi + math.asin(min(1.0, grown / (1.0 - grown))))))
 
 
 def random_recipe(rng: np.random.Generator, draws: int, alpha: float) -> Recipe:

@@ -40,7 +40,11 @@ from fs_runtime.certification.laws.tails import cut_cosine
 
 BOUNDS: tuple[Bound, ...] = ("gram", "angle-law", "cone", "fcsb")
 
+FAR = 3.0
+"""Of a certificate that says nothing, for the logarithm of how much too large a certified angle is."""
+
 _ROUNDING = 1e-9
+_SMALL_ANGLE = 1e-3
 _MIDDLE = SHIFTS.index(0.5)
 
 
@@ -57,8 +61,7 @@ class Violations:
         solved_violations: violations among those.
         certified: share of those that say something at shift 0.5 in the end; a vacuous bound never breaks.
         slack: median of certified less true angle at shift 0.5, in radians, over those that do.
-        closest: mean over all solved of the least certified less true angle at any look and shift above 0, at most 1;
-            for a score that of its distance from the nearer end.
+        closest: how near the solved ones come to breaking: see :func:`closeness`.
     """
 
     encoder: str
@@ -210,7 +213,7 @@ def count_violations(
             solved_violations=tally.solved_violations,
             certified=tally.certified / max(tally.solved, 1),
             slack=float(np.median(tally.slacks)) if tally.slacks else math.nan,
-            closest=float(np.mean(tally.closest)) if tally.closest else math.nan,
+            closest=closeness(tally.closest),
         )
         for bound, tally in tallies.items()
     ]
@@ -219,21 +222,34 @@ def count_violations(
 def _add(tally: _Tally, truth: Truth, taken: list[CertifiedCurve], always: bool) -> None:
     doubtful = [not truth.bounds_hold(curve.evidence) for curve in taken]
     tally.failures += any(doubtful)
-    broken, closest = False, 1.0
+    broken, nearest = False, FAR
     for curve, failed in zip(taken, doubtful, strict=True):
         if always or failed:
             angles = angles_of(curve)
             excess = angles - truth.angles
             broken |= bool(np.any(excess < -_ROUNDING))
-            closest = min(closest, float(excess[1:].min()))
+            nearest = min(nearest, _nearest(angles, truth.angles))
     tally.violations += broken
     if always:
         tally.solved_violations += broken
-        tally.closest.append(closest)
+        tally.closest.append(nearest)
         tally.solved += 1
         if angles[_MIDDLE] < math.pi:
             tally.certified += 1
             tally.slacks.append(float(angles[_MIDDLE] - truth.angles[_MIDDLE]))
+
+
+def _nearest(angles: Floats, truth: Floats) -> float:
+    """The smallest ln(certified / true angle) over shifts above 0; FAR where nothing is certified."""
+    ratios = np.log(angles[1:]) - np.log(np.maximum(truth[1:], _SMALL_ANGLE))
+    return float(np.where(angles[1:] < math.pi, ratios, FAR).min())
+
+
+def closeness(distances: list[float]) -> float:
+    """Mean of the lowest tenth: certificates that break are rare, so an average would look at the others."""
+    if not distances:
+        return math.nan
+    return float(np.mean(np.sort(distances)[: max(1, len(distances) // 10)]))
 
 
 def _add_score(tally: _Tally, room: float) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from helpers.simulated_certificates import Truth, curves, remembered_bounds
+from helpers.simulated_certificates import FAR, Truth, closeness, curves, remembered_bounds
 from helpers.simulated_encoders import SIGMA, Floats, SimulatedEncoder, edges_from_tails, planar, simulated_encoders
 from helpers.verdicts import p_value_of
 from scipy import special
@@ -141,7 +141,7 @@ class LostLabels:
         solved_violations: violations among those.
         certified: share of those with a shift above zero at the last look.
         shift: mean certified shift of those, at the last look.
-        closest: mean over those of the true less the certified shift at the last look, at most 1.
+        closest: as for features, with the shift up to which the labels truly stay, over the certified one.
     """
 
     name: str
@@ -211,7 +211,8 @@ def count_lost_labels(
             if always:
                 solved_violations += broken
                 shifts.append(claims[-1].shift())
-                closest.append(min(1.0, reach - shifts[-1]))
+                certified_one = shifts[-1] > 0.0 and reach < math.inf
+                closest.append(min(FAR, math.log(max(reach, _ROUNDING) / shifts[-1])) if certified_one else FAR)
     return LostLabels(
         name=labelled.name,
         kind=kind,
@@ -226,7 +227,7 @@ def count_lost_labels(
         solved_violations=solved_violations,
         certified=float(np.mean(np.array(shifts) > 0.0)),
         shift=float(np.mean(shifts)),
-        closest=float(np.mean(closest)),
+        closest=closeness(closest),
     )
 
 

@@ -246,7 +246,7 @@ def test_search_is_reproducible_and_never_worse_when_it_refines() -> None:
 
 def test_read_worst_gives_back_what_was_written(tmp_path: Path) -> None:
     found = read_worst()
-    write_worst(found, "command", tmp_path / "worst.json")
+    write_worst(found, tmp_path / "worst.json")
     assert read_worst(tmp_path / "worst.json") == found
 
 

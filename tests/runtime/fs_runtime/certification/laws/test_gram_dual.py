@@ -7,8 +7,9 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 import pytest
+from helpers.gram_dual_solvers import angle_by_linear_program, constraints_of, random_constraints
 from helpers.simulated_encoders import SIGMA, SimulatedEncoder, angle_between, simulated_encoders
-from scipy import integrate, optimize, sparse, special, stats
+from scipy import integrate, special, stats
 
 from fs_runtime.certification import AngleLaw, GramLaw, TailBounds, certify_features
 from fs_runtime.certification.laws import gram_law
@@ -34,49 +35,11 @@ LAWS = {
 }  # fmt: skip
 
 
-def constraints_of(law: GramLaw) -> GramConstraints:
-    return GramConstraints(
-        law.tails.thresholds, tuple(float(p) for p in law.tails.upper), law.cut, law.mean, law.second_moment
-    )
-
-
 def known_angle(law: GramLaw, shift: float) -> float:
     return min(AngleLaw(law.tails).angle(shift), law.closed_form(shift))
 
 
 # --- against a linear program: other nodes, other discretisation, other solver
-
-
-def angle_by_linear_program(known: GramConstraints, shift: float) -> float:
-    """The best angle, a little low: l_s(Z) is replaced by its means on cells, and x and psi by grids."""
-    edges = np.concatenate(([-np.inf], np.linspace(-4.5, 4.5 + shift, 110), [np.inf]))
-    w = np.diff(special.ndtr(edges))
-    y = np.diff(special.ndtr(edges - shift)) / w
-    thresholds = np.array([*known.thresholds, math.pi])
-    tau, levels, m = thresholds[known.cut], len(thresholds), len(y)
-    # Variables: C, mu, kappa, nu_1..nu_J, u_1..u_m. Rows: every outcome (x, psi) at level j costs at most u.
-    rows = []
-    for j, t in enumerate(thresholds):
-        nu = -(np.arange(levels - 1) < j).astype(float)
-        if t <= tau:
-            outcomes = [(x, -math.cos(t), 1.0) for x in np.linspace(-math.sin(t), math.sin(t), 25)]
-        else:
-            outcomes = [(math.sin(psi), -math.cos(psi), 0.0) for psi in np.linspace(tau, t, 25)]
-        for x, along, in_bulk in outcomes:
-            block = np.zeros((m, 3 + levels - 1))
-            block[:, 0] = x * y
-            block[:, 1], block[:, 2] = -in_bulk * x, -in_bulk * x * x
-            block[:, 3:] = nu
-            rows.append((sparse.hstack([sparse.csr_matrix(block), -sparse.identity(m)]), -along * y))
-    budget = np.concatenate(([0.0, known.mean, known.second_moment], known.tails, w))
-    matrix = sparse.vstack([*(block for block, _ in rows), sparse.csr_matrix(budget)])
-    right = np.concatenate([*(bound for _, bound in rows), [0.0]])
-    bounds = [(0.0, None)] * (levels + 2) + [(None, None)] * m
-    objective = np.zeros(levels + 2 + m)
-    objective[0] = -1.0
-    result = optimize.linprog(objective, A_ub=matrix, b_ub=right, bounds=bounds, method="highs-ds")
-    assert result.status == 0
-    return math.atan2(1.0, float(result.x[0]))
 
 
 @pytest.mark.parametrize("name", LAWS)
@@ -92,17 +55,6 @@ def test_dual_angle_is_within_a_percent_of_the_linear_program_when_constraints_v
 
 
 # --- the bound of F
-
-
-def random_constraints(rng: np.random.Generator) -> GramConstraints:
-    count = int(rng.integers(1, 8))
-    thresholds = tuple(float(t) for t in np.sort(rng.uniform(0.02, 3.1, count)))
-    if thresholds[0] > 1.5:
-        thresholds = (0.3, *thresholds[1:])
-    cut = int(rng.integers(0, sum(t <= math.pi / 2.0 for t in thresholds)))
-    tails = tuple(float(p) for p in np.sort(rng.uniform(0.0, 1.0, count) ** 4)[::-1])
-    rho = math.sin(thresholds[cut])
-    return GramConstraints(thresholds, tails, cut, float(rng.uniform(0, rho)), float(rng.uniform(0, rho * rho)))
 
 
 def integral(known: GramConstraints, shift: float, q: Floats) -> float:
