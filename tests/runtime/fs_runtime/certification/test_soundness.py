@@ -65,6 +65,23 @@ def test_certificates_break_no_oftener_than_alpha_when_truth_is_known(
         assert result.p_value > SMALLEST_P_VALUE, result
 
 
+@pytest.mark.parametrize("name", ["two-sides", "aligned", "rare-outliers"])
+@pytest.mark.parametrize(("draws", "looks"), [(16, 1), (64, 1), (64, 4)])
+def test_confidence_bounds_fail_no_oftener_than_alpha_when_draws_are_few(name: str, draws: int, looks: int) -> None:
+    for result in count_violations(
+        encoder_named(name, draws, 0.05),
+        np.random.default_rng([draws, looks]),
+        draws=draws,
+        pilot=PILOT,
+        alpha=0.05,
+        runs=150,
+        bounds=("gram", "cone"),
+        looks=looks,
+        solve_every=150,
+    ):
+        assert p_value_of(result.failures, result.runs, result.alpha) > SMALLEST_P_VALUE, result
+
+
 @pytest.mark.parametrize("bound", BOUNDS)
 def test_certify_features_says_something_when_draws_are_many(bound: Bound) -> None:
     # A bound that is always vacuous would pass the test above.

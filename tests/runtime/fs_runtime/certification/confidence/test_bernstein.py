@@ -54,3 +54,35 @@ def test_any_time_bernstein_upper_covers_when_one_stops_at_the_worst_time() -> N
 def test_coverage_check_catches_a_bound_that_leaves_the_deviation_out() -> None:
     missed = missed_at_the_worst_time(lambda mean, n: mean + 0.05 / math.sqrt(n), 0.2, 250, 256)
     assert stats.binomtest(missed, 250, 0.2, alternative="greater").pvalue < 1e-6
+
+
+LAWS = {
+    "signs": lambda rng, shape: np.where(rng.random(shape) < 0.6, 0.3, -0.3),
+    "rare": lambda rng, shape: np.where(rng.random(shape) < 0.02, 0.3, 0.0),
+    "even": lambda rng, shape: rng.uniform(-0.1, 0.3, shape),
+}
+MEANS = {"signs": 0.06, "rare": 0.006, "even": 0.1}
+SQUARES = {"signs": 0.09, "rare": 0.0018, "even": 0.1**2 + 0.4**2 / 12.0}
+
+
+def missed_at_a_fixed_number(bound, law: str, draws: int) -> int:  # type: ignore[no-untyped-def]
+    """How many of 4,000 bounds from the norm of a mean in the line are below the true one."""
+    means = np.abs(LAWS[law](np.random.default_rng(draws), (4_000, draws)).mean(axis=1))
+    return int(sum(bound(float(mean)) < MEANS[law] for mean in means))
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("draws", [16, 64, 400])
+@pytest.mark.parametrize("alpha", [0.2, 0.01])
+def test_bernstein_upper_covers_when_the_number_of_draws_is_fixed(law: str, draws: int, alpha: float) -> None:
+    missed = missed_at_a_fixed_number(lambda mean: bernstein_upper(mean, SQUARES[law], 0.3, draws, alpha), law, draws)
+    assert stats.binomtest(missed, 4_000, alpha, alternative="greater").pvalue > 1e-6
+
+
+@pytest.mark.parametrize("law", ["signs", "even"])
+def test_coverage_check_catches_bernstein_when_it_has_a_third_of_its_deviation(law: str) -> None:
+    def third(mean: float) -> float:
+        return mean + (bernstein_upper(mean, SQUARES[law], 0.3, 400, 0.01) - mean) / 3.0
+
+    missed = missed_at_a_fixed_number(third, law, 400)
+    assert stats.binomtest(missed, 4_000, 0.01, alternative="greater").pvalue < 1e-6

@@ -140,3 +140,19 @@ def test_lower_covers_at_its_own_level_when_it_is_one_sided(law: str) -> None:
         sequence.update(2.0 * row - 1.0)
         missed += sequence.lower(0.3) > MEANS[law]
     assert stats.binomtest(missed, RUNS, 0.3, alternative="greater").pvalue > 1e-6
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("draws", [16, 200])
+def test_lower_covers_at_its_own_level_when_one_stops_at_the_worst_time(law: str, draws: int) -> None:
+    alpha, runs = 0.2, 500
+    values = LAWS[law](np.random.default_rng(draws), (runs, draws))
+    missed = 0
+    for row in values:
+        sequence = ScoreSequence(PILOT, alpha, None)
+        for block in np.split(2.0 * row - 1.0, 8):
+            sequence.update(block)
+            if sequence.lower(alpha) > MEANS[law]:
+                missed += 1
+                break
+    assert stats.binomtest(missed, runs, alpha, alternative="greater").pvalue > 1e-6

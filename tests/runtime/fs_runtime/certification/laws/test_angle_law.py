@@ -157,6 +157,25 @@ def test_angle_is_within_a_percent_of_truth_when_draws_are_a_million(
 
 
 @pytest.mark.parametrize("encoder", RISING, ids=lambda encoder: encoder.name)
+def test_angle_is_within_a_percent_of_truth_when_a_million_draws_are_counted(encoder: SimulatedEncoder) -> None:
+    rng = np.random.default_rng(6)
+    psi = np.array([angle_between(feature, AXIS) for feature in encoder.features[:, 0]])
+    probabilities = encoder.probabilities(0.0)
+    # Just beyond each value, where a draw with that value does not count.
+    thresholds = tuple(float(value) + 5e-5 for value in psi)
+    cells = rng.multinomial(1_000_000, probabilities / probabilities.sum())
+    cosines = np.cos(psi)
+    counts = tuple(
+        int(sum(cells[i] * count_beyond(cosines[i : i + 1], (threshold,))[0] for i in range(len(psi))))
+        for threshold in thresholds
+    )
+    law = AngleLaw(TailBounds(thresholds, counts, 1_000_000, 0.001))
+    for shift in (0.25, 0.5, 0.75):
+        truth = angle_between(encoder.smoothed(shift), AXIS)
+        assert truth < law.angle(shift) < 1.01 * truth
+
+
+@pytest.mark.parametrize("encoder", RISING, ids=lambda encoder: encoder.name)
 @pytest.mark.parametrize("draws", [256, 4096])
 @pytest.mark.parametrize("reference", [0.0, 0.15, 0.4])
 def test_angle_covers_truth_when_the_counts_are_the_expected_ones(
