@@ -120,22 +120,10 @@ def model_folder(model: str) -> Iterator[str]:
     if model != VIT:
         yield model
         return
-    import torch
-    from transformers.models.clip import CLIPVisionConfig, CLIPVisionModelWithProjection
+    from full_size import save_model
 
-    torch.manual_seed(0)
-    config = CLIPVisionConfig(image_size=224, patch_size=32, projection_dim=512)
-    preprocess = {
-        "size": {"shortest_edge": 224},
-        "resample": 3,
-        "do_center_crop": True,
-        "crop_size": 224,
-        "image_mean": [0.48145466, 0.4578275, 0.40821073],
-        "image_std": [0.26862954, 0.26130258, 0.27577711],
-    }
     with tempfile.TemporaryDirectory() as folder:
-        CLIPVisionModelWithProjection(config).save_pretrained(folder)
-        (Path(folder) / "preprocessor_config.json").write_text(json.dumps(preprocess), encoding="utf-8")
+        save_model(model, folder)
         yield folder
 
 

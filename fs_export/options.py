@@ -32,6 +32,31 @@ smoothing = options.group(
     ),
 )
 
+precision = options.group(
+    click.option(
+        "--precision",
+        type=click.Choice(["fp32", "fp16", "bf16", "int8"]),
+        default="fp32",
+        show_default=True,
+        help="Of the encoder inside the graph; noise, norms and reductions stay fp32. bf16: engines only; int8: CPUs.",
+    ),
+    click.option(
+        "--calibration",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="For int8: photos like those the encoder will see. At least 16; 128 are enough.",
+    ),
+)
+
+parity_draws = click.option(
+    "--parity-draws",
+    type=int,
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="Draws that the parity gate compares certificates on; with fewer than 32 only features are compared.",
+)
+
 loading = options.group(
     click.option(
         "--tap", type=click.Choice(["pooled", "cls", "tokens"]), help="Which feature. Default: the family's first."

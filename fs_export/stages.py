@@ -1,5 +1,6 @@
 """Telling a person how far an export is: one line a stage, on stderr."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ class StageReporter:
     """What an export calls as its steps begin and end."""
 
     on_start: Callable[[str], None]
+    on_progress: Callable[[str, int, int], None]
     on_stage: Callable[["Stage"], None]
 
 
@@ -28,10 +30,21 @@ def stage_reporter() -> Iterator[StageReporter]:
         def finished(stage: "Stage") -> None:
             made = "" if stage.path is None else f"  {stage.path}"
             size = "" if stage.bytes is None else f"  {megabytes(stage.bytes)}"
-            line = f"{stage.name:<8}{stage.seconds:6.1f} s  {stage.detail}{made}{size}"
+            line = f"{stage.name:<11}{stage.seconds:6.1f} s  {stage.detail}{made}{size}"
             console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
-        yield StageReporter(on_start=lambda name: status.update(name), on_stage=finished)
+        begun = time.monotonic()
+
+        def started(name: str) -> None:
+            nonlocal begun
+            begun = time.monotonic()
+            status.update(name)
+
+        def advanced(name: str, done: int, total: int) -> None:
+            left = (time.monotonic() - begun) * (total - done) / max(done, 1)
+            status.update(f"{name}  {done} of {total} images, {left:.0f} s left")
+
+        yield StageReporter(on_start=started, on_progress=advanced, on_stage=finished)
 
 
 def next_commands(*lines: str) -> None:

@@ -3,6 +3,7 @@
 import math
 import platform
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,21 +14,23 @@ from pathlib import Path
 import msgspec
 
 from fs_exporters.bundle import add_prototypes, check_free, check_writable, new_folder, unwritable
+from fs_exporters.calibration import CalibrationImages, NoisyBatches, check_calibration
 from fs_exporters.graph import smoothed_graph
-from fs_exporters.onnx import OPSET, trace
-from fs_exporters.parity import check_parity, measure_bundle
+from fs_exporters.onnx import OPSET, OPSETS, trace, write_graph
+from fs_exporters.onnx.quantise import quantise
+from fs_exporters.parity import LEAST_PARITY_DRAWS, PARITY_DRAWS, angle_change, check_parity, measure_bundle
 from fs_models.encoders import EncoderAdapter, EncoderSpec, LoadRequest, OfferedPrototypes, load_encoder
 from fs_models.gsb import no_booster
 from fs_models.prototypes import PrototypeRequest, requested_prototypes
 from fs_runtime.bundle import MANIFEST, SCHEMA_VERSION, Bundle, Manifest, read_bundle
 from fs_runtime.bundle.files import digest, total_bytes
-from fs_runtime.bundle.manifest import File, Graph, Parity, Precision, Source, Tap
+from fs_runtime.bundle.manifest import Calibration, File, Graph, Parity, Precision, Source, Tap
 from fs_runtime.bundle.prototypes import prototype_names
 from fs_runtime.environment import default_threads
 from fs_runtime.errors import InputError
 from fs_runtime.noise import LARGEST_SIGMA
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "bf16", "int8")
 """What an encoder can be exported in."""
 
 GRAPH = "model.onnx"
@@ -35,6 +38,7 @@ GRAPH = "model.onnx"
 
 _LARGEST_BATCH = 4096
 _MOST_IMAGES = 64
+_MOST_PARITY_DRAWS = 4096
 _TOOLS = ("fs-export", "fs-runtime", "torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
 
 
@@ -43,7 +47,7 @@ class Stage:
     """One finished step, for whoever watches.
 
     Attributes:
-        name: ``load``, ``prototypes``, ``trace``, ``parity`` or ``write``.
+        name: ``load``, ``prototypes``, ``trace``, ``calibrate`` (int8 only), ``parity`` or ``write``.
         seconds: how long it took.
         detail: what came of it.
         path: the file or folder it made, if any.
@@ -117,7 +121,10 @@ def export_bundle(
     prototypes: PrototypeRequest = PrototypeRequest(),  # noqa: B008  # it is frozen
     overwrite: bool = False,
     threads: int | None = None,
+    calibration: str | Path | None = None,
+    parity_draws: int = PARITY_DRAWS,
     on_start: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[str, int, int], None] = lambda _, __, ___: None,
     on_stage: Callable[[Stage], None] = lambda _: None,
 ) -> ExportResult:
     """Export a smoothed encoder.
@@ -128,7 +135,8 @@ def export_bundle(
         noise_batch: draws in one run of the graph, baked in.
         output: folder of the bundle; made whole or not at all.
         images: how many images' draws one noise batch can mix, baked in too; it keeps large batches full.
-        precision: ``"fp32"`` or ``"fp16"``, of the encoder inside the graph.
+        precision: ``"fp32"``, ``"fp16"``, ``"bf16"`` (for engines; ONNX Runtime's CPU provider cannot run it) or
+            ``"int8"`` (for CPUs), of the encoder inside the graph (docs/precision.md).
         tap: which feature; default: the family's first.
         revision: version of the weights.
         image_size: (height, width) of the input, for encoders that take several sizes.
@@ -137,29 +145,34 @@ def export_bundle(
         prototypes: which named prototypes the bundle is to hold, for labels and retrieval.
         overwrite: replace a bundle that is there.
         threads: threads for the parity gate; default: the cores this process may use.
+        calibration: folder of photos like those the encoder will see, which the scales of int8 come from.
+        parity_draws: draws that the parity gate compares certificates on; with fewer than 32 it compares none, and the
+            manifest says so.
         on_start: called with the name of each step as it begins.
+        on_progress: called with a long step's name, the images done, and the images in all.
         on_stage: called with each finished step.
 
     Raises:
-        InputError: an argument is out of range, the output exists, or the model cannot be loaded.
+        InputError: an argument is out of range, the output exists, the model cannot be loaded, or int8 has too few
+            photos to calibrate on.
         ParityError: the graph does not compute what the encoder computes; nothing is written.
     """
     output = Path(output)
-    check_request(sigma, noise_batch, precision, images)
+    photos = None if calibration is None else Path(calibration)
+    check_request(sigma, noise_batch, precision, images, photos, parity_draws)
     prototypes.check()
     check_free(output, overwrite=overwrite)
     check_writable(output)
     watch = _Watch(on_start, on_stage)
+    settings = _Settings(sigma, noise_batch, images, precision, threads or default_threads(), photos, parity_draws)
     with watch.step("load") as notes:
         encoder = load_encoder(LoadRequest(model, tap, revision, trust_pickle, trust_remote_code, image_size))
         parameters = sum(parameter.numel() for parameter in encoder.parameters())
         notes.detail = f"{model}, {parameters / 1e6:.2f} M parameters"
-    sets = _prototypes(prototypes, encoder, sigma, watch)
+    sets = _prototypes(prototypes, encoder, sigma, watch, on_progress)
     try:
         with new_folder(output, overwrite=overwrite) as folder:
-            manifest = _fill(
-                folder, encoder, sigma, noise_batch, images, precision, sets, threads or default_threads(), watch
-            )
+            manifest = _fill(folder, encoder, sets, settings, watch, on_progress)
             with watch.step("write") as notes:
                 (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
                 written = read_bundle(folder)
@@ -173,22 +186,29 @@ def export_bundle(
 
 
 def _prototypes(
-    request: PrototypeRequest, encoder: EncoderAdapter, sigma: float, watch: _Watch
+    request: PrototypeRequest,
+    encoder: EncoderAdapter,
+    sigma: float,
+    watch: _Watch,
+    on_progress: Callable[[str, int, int], None],
 ) -> dict[str, OfferedPrototypes]:
     """The prototypes that the bundle is to hold; a step of its own where the user asked for some."""
-
-    def progress(name: str, done: int, total: int) -> None:
-        watch.started(f"prototypes {name}: {done} of {total} images")
-
     if not request.names:
         return requested_prototypes(request, encoder, sigma=sigma).sets
     with watch.step("prototypes") as notes:
-        made = requested_prototypes(request, encoder, sigma=sigma, on_progress=progress)
+        made = requested_prototypes(request, encoder, sigma=sigma, on_progress=on_progress)
         notes.detail = "; ".join((*made.summary, *(f"skipped: {reason}" for reason in made.skipped)))
     return made.sets
 
 
-def check_request(sigma: float, noise_batch: int, precision: str, images: int) -> None:
+def check_request(
+    sigma: float,
+    noise_batch: int,
+    precision: str,
+    images: int,
+    calibration: Path | None = None,
+    parity_draws: int = PARITY_DRAWS,
+) -> None:
     """Refuse what cannot be exported, before any work.
 
     Raises:
@@ -204,52 +224,105 @@ def check_request(sigma: float, noise_batch: int, precision: str, images: int) -
         raise InputError(
             f"--images must lie in 1..{min(noise_batch, _MOST_IMAGES)}, at most one image a draw, not {images}"
         )
+    check_parity_draws(parity_draws)
+    if precision == "int8":
+        check_calibration(calibration)
+    elif calibration is not None:
+        raise InputError(f"--calibration is for --precision int8, not {precision}: leave it out")
+
+
+def check_parity_draws(draws: int) -> None:
+    """Refuse a number of draws that the parity gate cannot work with.
+
+    Raises:
+        InputError: it is out of range.
+    """
+    if not LEAST_PARITY_DRAWS <= draws <= _MOST_PARITY_DRAWS:
+        raise InputError(f"--parity-draws must lie in {LEAST_PARITY_DRAWS}..{_MOST_PARITY_DRAWS}, not {draws}")
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What a bundle is filled by, beside its encoder; arguments of :func:`export_bundle`."""
+
+    sigma: float
+    noise_batch: int
+    images: int
+    precision: Precision
+    threads: int
+    calibration: Path | None
+    parity_draws: int
 
 
 def _fill(
     folder: Path,
     encoder: EncoderAdapter,
-    sigma: float,
-    noise_batch: int,
-    images: int,
-    precision: Precision,
     prototypes: Mapping[str, OfferedPrototypes],
-    threads: int,
+    settings: _Settings,
     watch: _Watch,
+    on_progress: Callable[[str, int, int], None],
 ) -> Manifest:
     """Write everything but the manifest."""
-    draft = _draft(encoder.spec, sigma, noise_batch, images)
-    path = folder / GRAPH
+    draft = _draft(encoder.spec, settings.sigma, settings.noise_batch, settings.images)
+    traced: Precision = "fp32" if settings.precision == "int8" else settings.precision
     with watch.step("trace") as notes:
         external = trace(
-            smoothed_graph(encoder, no_booster(), images=images),
+            smoothed_graph(encoder, no_booster(), images=settings.images),
             draft.smoothed_inputs,
             draft.smoothed_outputs,
-            path,
+            folder / GRAPH,
             metadata=_metadata(draft),
-            precision=precision,
+            precision=traced,
         )
-        files = [path, *(folder / name for name in external)]
-        graph = Graph(
-            role="smoothed",
-            file=GRAPH,
-            external_data=external,
-            sha256=digest(files),
-            bytes=total_bytes(files),
-            precision=precision,
-            opset=OPSET,
-            inputs=draft.smoothed_inputs,
-            outputs=draft.smoothed_outputs,
-        )
-        mixed = f" of {images} images" if images > 1 else ""
-        notes.detail = f"ONNX opset {OPSET}, {precision}, noise batch {noise_batch}{mixed}, checked"
-        notes.path, notes.bytes = Path(GRAPH), graph.bytes
-    manifest = msgspec.structs.replace(draft, graphs=(graph,), files=_add_files(folder, encoder.spec, prototypes))
+        mixed = f" of {settings.images} images" if settings.images > 1 else ""
+        notes.detail = f"ONNX opset {OPSETS[traced]}, {traced}, noise batch {settings.noise_batch}{mixed}, checked"
+        notes.path, notes.bytes = Path(GRAPH), total_bytes(folder / name for name in (GRAPH, *external))
+    calibration = None
+    if settings.precision == "int8":
+        with watch.step("calibrate") as notes:
+            external, calibration = _quantise(folder, draft, settings, on_progress)
+            skipped = f", {calibration.skipped} skipped" if calibration.skipped else ""
+            names = f" ({', '.join(calibration.skipped_names[:3])})" if calibration.skipped else ""
+            notes.detail = f"int8 by {calibration.images} photos with noise{skipped}{names}, checked"
+            notes.path, notes.bytes = Path(GRAPH), total_bytes(folder / name for name in (GRAPH, *external))
+    files = [folder / name for name in (GRAPH, *external)]
+    graph = Graph(
+        role="smoothed",
+        file=GRAPH,
+        external_data=external,
+        sha256=digest(files),
+        bytes=total_bytes(files),
+        precision=settings.precision,
+        calibration=calibration,
+        opset=OPSETS.get(settings.precision, OPSET),
+        inputs=draft.smoothed_inputs,
+        outputs=draft.smoothed_outputs,
+    )
+    added = _add_files(folder, encoder.spec, prototypes)
+    manifest = msgspec.structs.replace(draft, graphs=(graph,), files=added)
     with watch.step("parity") as notes:
-        parity = measure_bundle(Bundle(folder, manifest, ""), encoder, threads=threads)
+        bundle = Bundle(folder, manifest, "")
+        parity = measure_bundle(bundle, encoder, threads=settings.threads, draws=settings.parity_draws)
         check_parity(parity)
         notes.detail = parity_line(parity)
     return msgspec.structs.replace(manifest, parity=(parity,))
+
+
+def _quantise(
+    folder: Path, draft: Manifest, settings: _Settings, on_progress: Callable[[str, int, int], None]
+) -> tuple[tuple[str, ...], Calibration]:
+    """Put an int8 graph in the place of the fp32 one; its external data, and what its scales come from."""
+    images = CalibrationImages.find(settings.calibration, draft.preprocess)
+    feeds = NoisyBatches(
+        images, draft, threads=settings.threads, progress=lambda done, total: on_progress("calibrate", done, total)
+    )
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".int8-") as work:
+        model = quantise(folder / GRAPH, Path(work) / GRAPH, feeds)
+        model.metadata_props.update(_metadata(draft))
+        for path in folder.glob(f"{GRAPH}*"):
+            path.unlink()
+        external = write_graph(model, folder / GRAPH, draft.smoothed_inputs, draft.smoothed_outputs)
+    return external, images.record()
 
 
 def _add_files(folder: Path, spec: EncoderSpec, prototypes: Mapping[str, OfferedPrototypes]) -> dict[str, File]:
@@ -263,11 +336,9 @@ def _add_files(folder: Path, spec: EncoderSpec, prototypes: Mapping[str, Offered
 
 def parity_line(parity: Parity) -> str:
     """The figures of a parity report in one line."""
-    change = abs(parity.angle_graph - parity.angle_original)
-    return (
-        f"smallest cosine {parity.smallest_cosine:.7f} over {parity.pilot + parity.draws} draws, "
-        f"certified angle changes by {change:.1e} rad"
-    )
+    change = angle_change(parity)
+    angle = "no certificate compared" if change is None else f"certified angle changes by {change:.1e} rad"
+    return f"smallest cosine {parity.smallest_cosine:.7f} over {parity.pilot + parity.draws} draws, {angle}"
 
 
 def _draft(spec: EncoderSpec, sigma: float, noise_batch: int, images: int) -> Manifest:

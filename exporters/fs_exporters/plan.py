@@ -16,9 +16,10 @@ from fs_models.prototypes import PrototypeRequest, requested_prototypes
 from fs_runtime.bundle import MANIFEST
 from fs_runtime.bundle.manifest import Precision
 
-# Peak resident memory over the weights' fp32 size, seen on ViT-B/32: tracing, serialising, checking and an ONNX Runtime
-# session each hold copies; converting to fp16 holds two more.
-_COPIES: dict[Precision, float] = {"fp32": 8.0, "fp16": 10.0}
+# Peak resident memory over the weights' fp32 size, seen on ViT-B/32 by benchmarks/scale.py: the module's, what it was
+# loaded from, and ONNX Runtime's, stored and packed. Quantising holds copies of its own.
+_COPIES: dict[Precision, float] = {"fp32": 4.0, "fp16": 5.0, "bf16": 5.0, "int8": 8.0}
+_SHRINKS: dict[Precision, int] = {"fp32": 1, "fp16": 2, "bf16": 2, "int8": 4}
 _MEASURED_DRAWS = 4
 _MANIFEST_BYTES = 4_000
 
@@ -54,13 +55,15 @@ def plan_export(
     overwrite: bool,
     images: int = 1,
     prototypes: PrototypeRequest = PrototypeRequest(),  # noqa: B008  # it is frozen
+    calibration: Path | None = None,
+    parity_draws: int = PARITY_DRAWS,
 ) -> ExportPlan:
     """Load the encoder, run a few draws through it, and say what an export would write and need.
 
     Raises:
         InputError: what :func:`export_bundle` would refuse before it starts to work.
     """
-    check_request(sigma, noise_batch, precision, images)
+    check_request(sigma, noise_batch, precision, images, calibration, parity_draws)
     prototypes.check()
     check_free(Path(output), overwrite=overwrite)
     check_writable(Path(output))
@@ -71,15 +74,15 @@ def plan_export(
     noise = 4 * noise_batch * 3 * spec.height * spec.width
     mixing = _mixing_bytes(spec, noise_batch, images)
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    files = {GRAPH: weights // 2 if precision == "fp16" else weights, MANIFEST: _MANIFEST_BYTES}
+    files = {GRAPH: weights // _SHRINKS[precision], MANIFEST: _MANIFEST_BYTES}
     files |= {path.name: path.stat().st_size for path in spec.config_files}
     files |= planned_prototypes(requested_prototypes(prototypes, encoder, sigma=sigma).sets)
     return ExportPlan(
         spec=spec,
         files=files,
         memory=int(base + (_COPIES[precision] - 1) * weights + noise_batch * activations + 2 * noise + mixing),
-        # Each draw runs through the module and through the graph.
-        parity_seconds=2 * seconds * max(PARITY_DRAWS, 3 * noise_batch),
+        # Each draw runs through the module and through the graph, the pilot's once more through the module.
+        parity_seconds=2 * seconds * max(1.75 * parity_draws, 2.5 * noise_batch),
         noise_bytes=noise,
         images=images,
     )

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fs_exporters.parity import ParityError, check_parity, measure_bundle
-from fs_exporters.pipeline import PRECISIONS
+from fs_exporters.parity import PARITY_DRAWS, ParityError, check_parity, measure_bundle
+from fs_exporters.pipeline import check_parity_draws
 from fs_models.encoders import FOLDER_REVISION, EncoderAdapter, EncoderSpec, LoadRequest, load_encoder, split_part
 from fs_runtime.bundle import MANIFEST, Bundle, read_bundle
 from fs_runtime.bundle.manifest import Parity
@@ -23,6 +23,7 @@ def verify_bundle(
     threads: int | None = None,
     expect_sha256: str | None = None,
     model: str | None = None,
+    parity_draws: int = PARITY_DRAWS,
     trust_pickle: bool = False,
     trust_remote_code: bool = False,
 ) -> Parity:
@@ -33,6 +34,7 @@ def verify_bundle(
         threads: threads for the graph and the noise; default: the cores this process may use.
         expect_sha256: SHA-256 that manifest.json must have.
         model: where the encoder is now, if not where the manifest says.
+        parity_draws: as of :func:`fs_exporters.pipeline.export_bundle`.
         trust_pickle: read weights that are Python pickles.
         trust_remote_code: run Python code that comes with the model.
 
@@ -42,6 +44,7 @@ def verify_bundle(
         ParityError: the graph does not compute what the encoder computes, or the manifest or the prototypes say
             otherwise than the encoder.
     """
+    check_parity_draws(parity_draws)
     bundle = read_bundle(path, expect_sha256=expect_sha256)
     source = bundle.manifest.source
     if (source.revision or "").startswith(FOLDER_REVISION) and not Path(split_part(model or source.model)[0]).exists():
@@ -55,7 +58,7 @@ def verify_bundle(
     encoder = load_encoder(request)
     _check_same_facts(bundle, encoder.spec)
     _check_same_prototypes(bundle, encoder)
-    parity = measure_bundle(bundle, encoder, threads=threads or default_threads())
+    parity = measure_bundle(bundle, encoder, threads=threads or default_threads(), draws=parity_draws)
     check_parity(parity)
     return parity
 
@@ -67,9 +70,6 @@ def _check_same_facts(bundle: Bundle, spec: EncoderSpec) -> None:
         stated, found = getattr(manifest, name), getattr(spec, name)
         if stated != found:
             raise ParityError(f"{bundle.root / MANIFEST} states {name} {stated}, but {spec.model} has {found}")
-    for graph in manifest.graphs:
-        if graph.precision not in PRECISIONS:
-            raise InputError(f"{bundle.root / graph.file} is {graph.precision}, which this fs-export cannot verify")
 
 
 def _check_same_prototypes(bundle: Bundle, encoder: EncoderAdapter) -> None:

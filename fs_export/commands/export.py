@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from fs_export import options
+from fs_export.parity_table import show_parity
 from fs_export.stages import next_commands, stage_reporter
 from fs_runtime.cli.options import as_json, threads
 from fs_runtime.cli.terminal import cell, data, megabytes, printable, table
@@ -19,13 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @options.model
 @options.smoothing
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "fp16"]),
-    default="fp32",
-    show_default=True,
-    help="Of the encoder inside the graph; noise, norms and reductions stay fp32.",
-)
+@options.precision
 @click.option(
     "--images",
     type=click.IntRange(min=1),
@@ -38,6 +33,7 @@ if TYPE_CHECKING:
 @options.trusting
 @options.output("Folder of the bundle; made whole or not at all.")
 @options.overwrite
+@options.parity_draws
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and the memory and time it needs.")
 @threads
 @as_json
@@ -53,6 +49,7 @@ def export(
     prototype_draws: int,
     gallery: Path | None,
     precision: Any,
+    calibration: Path | None,
     tap: Any,
     image_size: tuple[int, int] | None,
     revision: str | None,
@@ -60,6 +57,7 @@ def export(
     trust_remote_code: bool,
     output: Path,
     overwrite: bool,
+    parity_draws: int,
     dry_run: bool,
     threads: int | None,
     as_json: bool,
@@ -90,6 +88,8 @@ def export(
             images=images,
             prototypes=wanted,
             precision=precision,
+            calibration=calibration,
+            parity_draws=parity_draws,
             output=output,
             overwrite=overwrite,
         )
@@ -111,10 +111,14 @@ def export(
             prototypes=wanted,
             overwrite=overwrite,
             threads=threads,
+            calibration=calibration,
+            parity_draws=parity_draws,
             on_start=reporter.on_start,
+            on_progress=reporter.on_progress,
             on_stage=reporter.on_stage,
         )
     folder = shlex.quote(str(output))
+    show_parity(result.manifest)
     if as_json:
         line = {
             "schema": "fs-export/export/1",
@@ -126,6 +130,9 @@ def export(
         click.echo(msgspec.json.encode(line))
     else:
         click.echo(printable(f"{output}  manifest sha256 {result.manifest_sha256}"))
+    if precision == "bf16":
+        next_commands(f"fs-runtime inspect {folder}", f"fs-export verify {folder}")
+        return
     next_commands(
         f"fs-runtime inspect {folder}",
         f"fs-runtime certify {folder} PHOTO.jpg --expect-sha256 {result.manifest_sha256}",

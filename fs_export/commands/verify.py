@@ -15,6 +15,7 @@ from fs_runtime.cli.terminal import printable
 @threads
 @expect_sha256
 @click.option("--model", metavar="MODEL", help="Where the encoder is now, if not where the manifest says.")
+@options.parity_draws
 @options.trusting
 @as_json
 def verify(
@@ -22,6 +23,7 @@ def verify(
     threads: int | None,
     expect_sha256: str | None,
     model: str | None,
+    parity_draws: int,
     trust_pickle: bool,
     trust_remote_code: bool,
     as_json: bool,
@@ -33,6 +35,7 @@ def verify(
     parity = verify_bundle(
         bundle,
         threads=threads,
+        parity_draws=parity_draws,
         expect_sha256=expect_sha256,
         model=model,
         trust_pickle=trust_pickle,

@@ -1,5 +1,5 @@
-"""ONNX graphs: tracing and checking."""
+"""ONNX graphs: tracing, precision and checking."""
 
-from fs_exporters.onnx.trace import OPSET, trace
+from fs_exporters.onnx.trace import OPSET, OPSETS, trace, write_graph
 
-__all__ = ["OPSET", "trace"]
+__all__ = ["OPSET", "OPSETS", "trace", "write_graph"]

@@ -7,15 +7,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
+import onnx_ir as ir
 import torch
 from torch import nn
 
-from fs_exporters.onnx.half import to_fp16
+from fs_exporters.onnx.narrow import narrow
 from fs_runtime.bundle.manifest import Precision, Tensor
 
 OPSET = 18
-_LARGEST_INLINE = 1_500_000_000
-"""Bytes of weights beyond which they go to an external data file; protobuf itself stops at 2 GiB."""
+"""Of graphs for ONNX Runtime: LayerNormalization is one operator from 17 on."""
+
+OPSETS: dict[Precision, int] = {"fp32": OPSET, "fp16": OPSET, "bf16": 22}
+"""Convolutions and pooling know bf16 from opset 22 on."""
+
+_NARROW = {"fp16": ir.DataType.FLOAT16, "bf16": ir.DataType.BFLOAT16}
+_LARGEST_INLINE = 100_000_000
+"""Bytes of weights beyond which they go to an external data file, which is written and mapped without copies of it all;
+protobuf itself stops at 2 GiB."""
+_IN_FLIGHT = 1 << 28
 
 
 def trace(
@@ -29,13 +38,15 @@ def trace(
 ) -> tuple[str, ...]:
     """Trace ``module``, check the graph, and write it.
 
+    Weights are written one at a time, straight from the module: no copy of them all is made.
+
     Args:
         module: in evaluation mode.
         inputs: names and static shapes.
         outputs: names and the shapes that the graph must have.
         path: where the ONNX file goes.
         metadata: key facts, mirrored in ``metadata_props``.
-        precision: of the encoder inside; everything around it is fp32.
+        precision: of the encoder inside; everything around it is fp32. Not int8, which needs an fp32 graph and images.
 
     Returns:
         Names of the external data files beside ``path``, if any.
@@ -43,47 +54,56 @@ def trace(
     Raises:
         RuntimeError: the traced graph does not have the stated inputs and outputs.
     """
+    if precision not in OPSETS:
+        raise ValueError(f"cannot trace at precision {precision!r}")
     example = tuple(torch.zeros(tensor.shape, dtype=getattr(torch, tensor.dtype)) for tensor in inputs)
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             module,
             example,
             dynamo=True,
-            opset_version=OPSET,
+            opset_version=OPSETS[precision],
             input_names=[tensor.name for tensor in inputs],
             output_names=[tensor.name for tensor in outputs],
             verbose=False,
         )
     if program is None:
         raise RuntimeError("torch.onnx.export gave no program")
-    model = program.model_proto
-    _strip_traces(model.graph)
-    if precision == "fp16":
-        model = to_fp16(model)
-    elif precision != "fp32":
-        raise ValueError(f"cannot trace at precision {precision!r}")
-    onnx.helper.set_model_props(model, dict(metadata))
+    model = program.model
+    _strip_traces(model)
+    if precision != "fp32":
+        narrow(model, _NARROW[precision])
+    model.metadata_props.update(metadata)
+    return write_graph(model, path, inputs, outputs)
+
+
+def write_graph(
+    model: ir.Model, path: Path, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]
+) -> tuple[str, ...]:
+    """Write a graph, large weights to a file beside it, and check it; arguments and result as of :func:`trace`."""
     external = _save(model, path)
     onnx.checker.check_model(str(path), full_check=True)
     _check_signature(onnx.load(path, load_external_data=False), inputs, outputs)
     return external
 
 
-def _save(model: onnx.ModelProto, path: Path) -> tuple[str, ...]:
-    if model.ByteSize() <= _LARGEST_INLINE:
-        onnx.save_model(model, path)
+def _save(model: ir.Model, path: Path) -> tuple[str, ...]:
+    weights = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
+    if weights <= _LARGEST_INLINE:
+        ir.save(model, path)
         return ()
     data = path.name + ".data"
-    onnx.save_model(model, path, save_as_external_data=True, all_tensors_to_one_file=True, location=data)
+    ir.save(model, path, external_data=data, max_in_flight_bytes=_IN_FLIGHT)
     return (data,)
 
 
-def _strip_traces(graph: onnx.GraphProto) -> None:
+def _strip_traces(model: ir.Model) -> None:
     """Drop the Python stack traces that the exporter leaves on every node: they name files of the build machine."""
-    for part in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
-        del part.metadata_props[:]
-        part.doc_string = ""
-    del graph.metadata_props[:]
+    graph = model.graph
+    values = (value for node in graph for value in node.outputs)
+    for part in (*graph, *values, *graph.inputs, *graph.initializers.values(), graph):
+        part.metadata_props.clear()
+        part.doc_string = None
 
 
 def _check_signature(model: onnx.ModelProto, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:

@@ -1,5 +1,21 @@
 """The parity gate: an exported graph must compute what the original module computes."""
 
-from fs_exporters.parity.measure import PARITY_DRAWS, ParityError, check_parity, measure_bundle, measure_parity
+from fs_exporters.parity.measure import (
+    LEAST_PARITY_DRAWS,
+    PARITY_DRAWS,
+    ParityError,
+    angle_change,
+    check_parity,
+    measure_bundle,
+    measure_parity,
+)
 
-__all__ = ["PARITY_DRAWS", "ParityError", "check_parity", "measure_bundle", "measure_parity"]
+__all__ = [
+    "LEAST_PARITY_DRAWS",
+    "PARITY_DRAWS",
+    "ParityError",
+    "angle_change",
+    "check_parity",
+    "measure_bundle",
+    "measure_parity",
+]

@@ -30,7 +30,10 @@ class OnnxRuntimeBackend(Backend):
                 f"device {device!r} is not available: this version runs on the CPU only, use --device cpu"
             )
         if graph.precision == "bf16":
-            raise BackendError(f"{graph.file} is bf16, which ONNX Runtime's CPU provider cannot run: export fp32")
+            raise BackendError(
+                f"{bundle.graph_path(graph)} is bf16, which ONNX Runtime's CPU provider cannot run: build an "
+                "engine from it, or export again with --precision fp32 or int8"
+            )
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

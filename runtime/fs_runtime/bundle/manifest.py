@@ -39,6 +39,20 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     shape: Annotated[tuple[Dimension, ...], msgspec.Meta(max_length=4)]
 
 
+class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the scales of an int8 graph come from: photos, each with one draw of the bundle's noise.
+
+    ``pixels_sha256`` is over the prepared pixels, in the order of the files' names; ``skipped`` counts the files that
+    could not be read, and ``skipped_names`` lists the first of them.
+    """
+
+    images: Count
+    skipped: Count
+    skipped_names: Annotated[tuple[RelativePath, ...], msgspec.Meta(max_length=64)] = ()
+    pixels_sha256: Sha256
+    seed: Text
+
+
 class Graph(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One ONNX graph; ``sha256`` covers the file, then its external data in the order listed."""
 
@@ -48,6 +62,7 @@ class Graph(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     sha256: Sha256
     bytes: Count
     precision: Precision
+    calibration: Calibration | None = None
     opset: Annotated[int, msgspec.Meta(ge=1, le=1000)]
     inputs: Annotated[tuple[Tensor, ...], msgspec.Meta(max_length=16)]
     outputs: Annotated[tuple[Tensor, ...], msgspec.Meta(max_length=16)]
@@ -84,10 +99,13 @@ class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """How the graph compared with the original module on the same noise, and what was allowed.
 
     Angles are in radians at radius sigma / 2, from the angle law at ``alpha`` on ``draws`` draws after ``pilot`` pilot
-    draws: what the difference between both does to a certificate.
+    draws: what the difference between both does to a certificate; None where so few draws certify nothing. ``ran`` says
+    what computed the graph's side, and ``not_checked`` what the comparison leaves open.
     """
 
     graph: RelativePath
+    ran: Text
+    not_checked: Annotated[tuple[Text, ...], msgspec.Meta(max_length=16)] = ()
     image: Text
     seed: Text
     pilot: Count
@@ -95,10 +113,12 @@ class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     alpha: float
     smallest_cosine: float
     smallest_cosine_allowed: float
+    mean_cosine: float
+    mean_cosine_allowed: float
     largest_difference: dict[Text, float]
     largest_difference_allowed: dict[Text, float]
-    angle_original: float
-    angle_graph: float
+    angle_original: float | None
+    angle_graph: float | None
     angle_change_allowed: float
 
 

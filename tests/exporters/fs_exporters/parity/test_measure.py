@@ -27,6 +27,7 @@ class _Spoiled:
     """A backend whose results are changed on the way out."""
 
     def __init__(self, backend: Backend, spoil: Spoil, watch: Callable[[Block], object] = lambda _: None) -> None:
+        self.info = backend.info
         self._backend = backend
         self._spoil = spoil
         self._watch = watch
@@ -190,8 +191,9 @@ def _blocks(result: ExportResult) -> list[Block]:
     return blocks
 
 
-LAST = 11 + 11 + 22
-"""Blocks of three draws: the pilot's for the reference, the pilot's again, the certifying ones."""
+LAST = 11 + 22
+"""Blocks of three draws: the pilot's, which the reference comes from and the module alone ran before, and the
+certifying ones."""
 
 
 def test_check_parity_fails_when_one_late_draw_is_wrong(pooled_export: ExportResult) -> None:
@@ -213,6 +215,7 @@ def test_check_parity_fails_when_one_late_draw_is_wrong(pooled_export: ExportRes
 
 _FIGURES = {
     "smallest_cosine": (0.99999, 0.9999899),
+    "mean_cosine": (0.99999, 0.9999899),
     "angle_graph": (1.001 - 1e-9, 1.0011),
 }
 
@@ -238,6 +241,22 @@ def test_check_parity_draws_the_line_where_stated_when_outputs_differ(pooled_exp
             else:
                 with pytest.raises(ParityError, match=name):
                     check_parity(figures)
+
+
+def test_measure_parity_compares_no_certificates_when_draws_certify_nothing(pooled_export: ExportResult) -> None:
+    bundle = read_bundle(pooled_export.path)
+    module = smoothed_graph(tiny_torch.tiny_adapter("pooled"), no_booster(), images=1)
+    graph = bundle.graph("smoothed")
+    with find_backend("onnxruntime")(bundle, graph, device="cpu", threads=1) as backend:
+        parity = measure_parity(module, backend, bundle.manifest, graph, threads=1, draws=6)
+    check_parity(parity)
+    assert (parity.pilot, parity.draws) == (3, 6)
+    assert parity.angle_original is None
+    assert parity.angle_graph is None
+    assert parity.not_checked == ("the change of the certificate: 6 draws certify nothing",)
+    assert msgspec.json.decode(msgspec.json.encode(parity), type=Parity) == parity
+    with pytest.raises(ParityError, match="a draw's feature"):
+        check_parity(msgspec.structs.replace(parity, smallest_cosine=0.5))
 
 
 def test_parity_survives_json_when_in_the_manifest(pooled_export: ExportResult) -> None:

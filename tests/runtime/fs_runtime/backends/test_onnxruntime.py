@@ -103,7 +103,7 @@ def test_open_refuses_when_the_device_is_not_the_cpu(tmp_path: Path, device: str
 
 def test_open_refuses_when_the_graph_is_bf16(tmp_path: Path) -> None:
     root = tiny.write_bundle(tmp_path, graph={"precision": "bf16"})
-    with pytest.raises(BackendError, match=r"model\.onnx is bf16.*export fp32"):
+    with pytest.raises(BackendError, match=r"model\.onnx is bf16.*build an engine.*--precision fp32"):
         _open(root)
 
 

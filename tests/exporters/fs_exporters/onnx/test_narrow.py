@@ -4,12 +4,13 @@ from collections import Counter
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from helpers import tiny_huggingface, tiny_torch
 from onnx import TensorProto
 
 import fs_runtime
-from fs_exporters.onnx.half import to_fp16
+from fs_exporters.onnx.narrow import narrow
 from fs_exporters.pipeline import export_bundle
 
 KEPT = {"LayerNormalization", "Softmax", "ReduceL2", "ReduceSum", "ReduceMean"}
@@ -124,7 +125,7 @@ def test_export_keeps_token_norms_in_fp64_when_fp16_is_asked(tmp_path, images):
         assert not kinds & {"Cast"}, "pixels and indices go in as they are"
 
 
-def test_to_fp16_refuses_when_the_graph_is_not_a_smoothed_one():
+def test_narrow_refuses_when_the_graph_is_not_a_smoothed_one():
     value = onnx.helper.make_tensor_value_info
     graph = onnx.helper.make_graph(
         [onnx.helper.make_node("Relu", ["noise"], ["raw_norm"])],
@@ -133,10 +134,10 @@ def test_to_fp16_refuses_when_the_graph_is_not_a_smoothed_one():
         [value("raw_norm", TensorProto.FLOAT, (1,))],
     )
     with pytest.raises(RuntimeError, match="not Add"):
-        to_fp16(onnx.helper.make_model(graph))
+        narrow(ir.from_proto(onnx.helper.make_model(graph)), ir.DataType.FLOAT16)
 
 
-def test_to_fp16_refuses_when_raw_norm_is_no_norm():
+def test_narrow_refuses_when_raw_norm_is_no_norm():
     value = onnx.helper.make_tensor_value_info
     node = onnx.helper.make_node
     graph = onnx.helper.make_graph(
@@ -151,4 +152,4 @@ def test_to_fp16_refuses_when_raw_norm_is_no_norm():
         [value("raw_norm", TensorProto.FLOAT, (1,))],
     )
     with pytest.raises(RuntimeError, match="raw_norm is not the norm"):
-        to_fp16(onnx.helper.make_model(graph))
+        narrow(ir.from_proto(onnx.helper.make_model(graph)), ir.DataType.FLOAT16)
