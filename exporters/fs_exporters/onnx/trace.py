@@ -90,6 +90,7 @@ def write_graph(
 def _save(model: ir.Model, path: Path) -> tuple[str, ...]:
     weights = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
     if weights <= _LARGEST_INLINE:
+        ir.external_data.load_to_model(model)  # or weights of a graph that was read would stay where they are
         ir.save(model, path)
         return ()
     data = path.name + ".data"
