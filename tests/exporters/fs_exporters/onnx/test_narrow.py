@@ -1,4 +1,4 @@
-"""fp16 graphs: what is half, what is not, and what a broken conversion does."""
+"""fp16 and bf16 graphs: what is narrow, what is not, and what a broken conversion does."""
 
 from collections import Counter
 
@@ -12,6 +12,8 @@ from onnx import TensorProto
 import fs_runtime
 from fs_exporters.onnx.narrow import narrow
 from fs_exporters.pipeline import export_bundle
+from fs_exporters.verify import verify_bundle
+from fs_runtime.errors import BackendError
 
 KEPT = {"LayerNormalization", "Softmax", "ReduceL2", "ReduceSum", "ReduceMean"}
 
@@ -23,7 +25,7 @@ def vit(tmp_path_factory):
     common = {"sigma": 0.1, "noise_batch": 4, "threads": 1}
     return {
         precision: export_bundle(str(model), output=folder / precision, precision=precision, **common)
-        for precision in ("fp32", "fp16")
+        for precision in ("fp32", "fp16", "bf16")
     }
 
 
@@ -35,24 +37,30 @@ def types_of(path):
     return graph, types | {tensor.name: tensor.data_type for tensor in graph.initializer}
 
 
-def test_export_keeps_noise_norms_and_reductions_in_fp32_when_fp16_is_asked(vit):
-    graph, types = types_of(vit["fp16"].path / "model.onnx")
+NARROW = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
+
+
+@pytest.mark.parametrize("precision", NARROW)
+def test_export_keeps_noise_norms_and_reductions_in_fp32_when_asked_for_less(vit, precision):
+    narrowed = NARROW[precision]
+    graph, types = types_of(vit[precision].path / "model.onnx")
     kinds = Counter()
     for node in graph.node:
-        floats = [types[name] for name in node.output if types.get(name) in (TensorProto.FLOAT, TensorProto.FLOAT16)]
+        floats = [types[name] for name in node.output if types.get(name) in (TensorProto.FLOAT, narrowed)]
         kinds.update((node.op_type, kind) for kind in floats)
         if node.op_type in KEPT:
-            assert TensorProto.FLOAT16 not in {types.get(name) for name in (*node.input, *node.output)}, node.name
+            assert narrowed not in {types.get(name) for name in (*node.input, *node.output)}, node.name
         if "noise" in node.input:
             assert [types[name] for name in (*node.input, *node.output)] == [TensorProto.FLOAT] * 3
-    assert kinds["MatMul", TensorProto.FLOAT16] >= 10
-    assert kinds["Conv", TensorProto.FLOAT16] == 1
+    assert kinds["MatMul", narrowed] >= 10
+    assert kinds["Conv", narrowed] == 1
     assert kinds["LayerNormalization", TensorProto.FLOAT] == 5
     assert {types[value.name] for value in (*graph.input, *graph.output)} == {TensorProto.FLOAT}
 
 
-def test_export_never_passes_noise_through_fp16_when_fp16_is_asked(vit):
-    graph, types = types_of(vit["fp16"].path / "model.onnx")
+@pytest.mark.parametrize("precision", NARROW)
+def test_export_never_passes_noise_through_less_than_fp32(vit, precision):
+    graph, types = types_of(vit[precision].path / "model.onnx")
     tensor = "noise"
     for _ in range(3):
         (node,) = [node for node in graph.node if tensor in node.input]
@@ -70,10 +78,27 @@ def test_export_halves_the_file_and_passes_the_gate_when_fp16_is_asked(vit):
     assert vit["fp16"].manifest.graphs[0].precision == "fp16"
 
 
+def test_export_halves_the_file_and_says_what_was_not_checked_when_bf16_is_asked(vit):
+    result = vit["bf16"]
+    graph = result.manifest.graphs[0]
+    assert graph.bytes < 0.6 * vit["fp32"].manifest.graphs[0].bytes
+    assert (graph.precision, graph.opset) == ("bf16", 22)
+    (parity,) = result.manifest.parity
+    assert 0.99 <= parity.smallest_cosine < 1.0
+    assert "rounded to bf16" in parity.ran
+    assert any("kernels of the engine" in gap for gap in parity.not_checked)
+    verified = verify_bundle(result.path, threads=1)
+    assert verified.smallest_cosine == pytest.approx(parity.smallest_cosine, abs=1e-5)
+    assert (verified.ran, verified.not_checked) == (parity.ran, parity.not_checked)
+    with pytest.raises(BackendError, match="build an engine") as caught:
+        fs_runtime.load(result.path)
+    assert caught.value.exit_code == 4
+
+
 def test_certificates_of_both_precisions_agree_when_the_noise_is_the_same(vit):
     image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     angles = []
-    for result in vit.values():
+    for result in (vit["fp32"], vit["fp16"]):
         with fs_runtime.load(result.path, threads=1) as encoder:
             angles.append(encoder.certify(image, draws=64, alpha=0.01, seed=1).angle(0.05))
     assert abs(angles[0] - angles[1]) < 0.01
