@@ -17,7 +17,6 @@ from fs_exporters.bundle import add_prototypes, check_free, check_writable, new_
 from fs_exporters.calibration import CalibrationImages, NoisyBatches, check_calibration
 from fs_exporters.graph import smoothed_graph
 from fs_exporters.onnx import OPSET, OPSETS, trace, write_graph
-from fs_exporters.onnx.quantise import quantise
 from fs_exporters.parity import LEAST_PARITY_DRAWS, PARITY_DRAWS, angle_change, check_parity, measure_bundle
 from fs_models.encoders import EncoderAdapter, EncoderSpec, LoadRequest, OfferedPrototypes, load_encoder
 from fs_models.gsb import no_booster
@@ -312,6 +311,8 @@ def _quantise(
     folder: Path, draft: Manifest, settings: _Settings, on_progress: Callable[[str, int, int], None]
 ) -> tuple[tuple[str, ...], Calibration]:
     """Put an int8 graph in the place of the fp32 one; its external data, and what its scales come from."""
+    from fs_exporters.onnx.quantise import quantise  # needs ONNX Runtime, which tracing does not
+
     images = CalibrationImages.find(settings.calibration, draft.preprocess)
     feeds = NoisyBatches(
         images, draft, threads=settings.threads, progress=lambda done, total: on_progress("calibrate", done, total)
