@@ -41,6 +41,8 @@ def _facts(manifest: Manifest, sha256: str) -> list[tuple[str, str]]:
     parity = [
         f"{p.graph}: smallest cosine {p.smallest_cosine:.7f} over {p.pilot + p.draws} draws" for p in manifest.parity
     ]
+    gaps = [gap for p in manifest.parity for gap in p.not_checked]
+    calibrated = [graph.calibration for graph in manifest.graphs if graph.calibration is not None]
     return [
         ("model", source.model + (f", revision {source.revision}" if source.revision else "")),
         ("family, tap", f"{manifest.family}, {manifest.tap}"),
@@ -53,6 +55,8 @@ def _facts(manifest: Manifest, sha256: str) -> list[tuple[str, str]]:
         ("booster", manifest.gsb.kind if manifest.gsb else "none"),
         ("prototypes", ", ".join(prototype_names(manifest)) or "none"),
         ("parity", "; ".join(parity) or "not measured"),
+        *(("not checked", gap) for gap in gaps),
+        *(("calibrated on", f"{c.images} photos, {c.skipped} files skipped") for c in calibrated),
         ("made by", ", ".join(f"{name} {version}" for name, version in manifest.tools.items())),
         ("manifest sha256", sha256),
     ]
