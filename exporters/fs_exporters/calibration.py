@@ -10,10 +10,9 @@ import numpy.typing as npt
 
 from fs_runtime.bundle import Manifest
 from fs_runtime.bundle.manifest import Calibration
-from fs_runtime.cli.images import image_list
 from fs_runtime.errors import ImageError, InputError
 from fs_runtime.noise import NoiseBlocks, Stream
-from fs_runtime.preprocess import PreprocessRule, prepare
+from fs_runtime.preprocess import PreprocessRule, image_files, prepare
 
 LEAST_IMAGES = 16
 """Fewer photos leave the scales to chance."""
@@ -53,7 +52,7 @@ class CalibrationImages:
         """
         check_calibration(folder)
         assert folder is not None
-        return cls(folder, rule, list(image_list((str(folder),)).paths))
+        return cls(folder, rule, image_files(folder))
 
     def __iter__(self) -> Iterator[Pixels]:
         """Pixels [3, H, W] of each photo that can be read; the others are skipped and listed."""
@@ -101,7 +100,7 @@ def check_calibration(folder: Path | None) -> None:
         )
     if not folder.is_dir():
         raise InputError(f"--calibration {folder} is not a folder: name a folder of photos")
-    found = len(list(image_list((str(folder),)).paths))
+    found = len(image_files(folder))
     if found < LEAST_IMAGES:
         raise InputError(
             f"--calibration {folder} holds {found} photos; int8 needs at least {LEAST_IMAGES}, and {ENOUGH_IMAGES} are "
