@@ -133,6 +133,9 @@ def test_list_shows_the_families_when_run() -> None:
     lite = next(family for family in families if family["family"] == "efficientnet-lite")
     assert lite["taps"] == ["pooled"]
     assert MODEL in lite["examples"]
+    clip = next(family for family in families if family["family"] == "clip")
+    assert clip["taps"] == ["pooled", "cls", "tokens"]
+    assert all(family["examples"] for family in families)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +151,9 @@ def test_list_shows_the_families_when_run() -> None:
         ["export", MODEL, "--sigma", "0.1", "--noise-batch", "2.5", "-o", "out"],
         ["export", MODEL, "--sigma", "0.1", "--noise-batch", "2", "--tap", "hidden", "-o", "out"],
         ["export", MODEL, "--sigma", "0.1", "--noise-batch", "2", "--threads", "0", "-o", "out"],
+        ["export", MODEL, "--sigma", "0.1", "--noise-batch", "2", "--image-size", "448x", "-o", "out"],
+        ["export", MODEL, "--sigma", "0.1", "--noise-batch", "2", "--image-size", "4x4x4", "-o", "out"],
+        ["export", MODEL, "--sigma", "0.1", "--noise-batch", "2", "--image-size", "5000", "-o", "out"],
         ["verify"],
         ["demo", "--draws", "0"],
         ["demo", "--sigma", "much"],
@@ -176,6 +182,7 @@ def test_command_exits_2_when_the_usage_is_wrong(
         ([MODEL, "--sigma", "0.1", "--noise-batch", "0"], "--noise-batch must lie in"),
         ([MODEL, "--sigma", "0.1", "--noise-batch", "2", "--tap", "cls"], "has no tap 'cls'"),
         ([MODEL, "--sigma", "0.1", "--noise-batch", "2", "--revision", "9"], "--revision 9"),
+        ([MODEL, "--sigma", "0.1", "--noise-batch", "2", "--image-size", "448"], "takes images of 224 x 224 only"),
     ],
 )
 def test_export_exits_2_when_the_input_is_bad(arguments: list[str], message: str, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from fs_runtime.bundle.manifest import Tap
+from fs_runtime.errors import InputError
 from fs_runtime.preprocess import PreprocessRule
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ class LoadRequest:
     trust_pickle: bool = False
     trust_remote_code: bool = False
     image_size: tuple[int, int] | None = None
+
+    def check_size(self, height: int, width: int) -> None:
+        """Refuse a size that was asked for, where the encoder takes ``height`` x ``width`` only."""
+        if self.image_size not in (None, (height, width)):
+            raise InputError(f"{self.model} takes images of {height} x {width} only: leave out --image-size")
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ class EfficientNetLite(EncoderAdapter):
         path = getattr(weights, f"EfficientnetLite{size}ModelFile").get_model_file_path()
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         side = _SIDES[size]
+        request.check_size(side, side)
         spec = EncoderSpec(
             model=model,
             revision=installed,

@@ -63,6 +63,7 @@ class Face(EncoderAdapter):
             preprocess, files = beside.preprocessing(), beside.config_files()
         if request.revision not in (None, revision):
             raise InputError(f"{request.model} is {revision}, not {request.revision}: name the file of those weights")
+        request.check_size(preprocess.height, preprocess.width)
         spec = EncoderSpec(
             model=request.model,
             revision=revision,

@@ -74,6 +74,7 @@ class Timm(EncoderAdapter):
             raise InputError(f"timm cannot load {name}: {error}") from error
         settings = cast(Mapping[str, Any], network.pretrained_cfg)
         preprocess = read_timm(settings, request.model)
+        request.check_size(preprocess.height, preprocess.width)
         tag = settings.get("tag") or None
         if request.revision not in (None, tag):
             raise InputError(f"{request.model} is {tag}, not {request.revision}: name the tag behind the model's name")

@@ -49,10 +49,7 @@ class TransformersAdapter(EncoderAdapter):
             raise InputError(f"{request.model} names the part {part!r}, which {cls.family} has not: it knows {known}")
         tap = request.tap or cls.taps[0]
         preprocess = cls.preprocessing(checkpoint)
-        if request.image_size not in (None, (preprocess.height, preprocess.width)):
-            raise InputError(
-                f"{request.model} takes images of {preprocess.height} x {preprocess.width} only: leave out --image-size"
-            )
+        request.check_size(preprocess.height, preprocess.width)
         spec = EncoderSpec(
             model=request.model,
             revision=checkpoint.revision,
