@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from fs_exporters.graph.exact_sum import exact_sum
 from fs_models.encoders import EncoderAdapter
 from fs_models.gsb import Booster
 
@@ -17,8 +18,8 @@ class SmoothedGraph(nn.Module):
     """Noise, normalisation, purifier, encoder, mapper, unit norm, reductions, in this order (docs/theory.md).
 
     Noise arrives scaled by sigma and on the pixel grid, and is added in fp32, where the sum is exact (section 8). Unit
-    norm and reductions are in fp32 at every precision, and in fp64 for tokens. Nothing acts across the batch before the
-    reductions.
+    norm and reductions are in fp32 at every precision, by exact sums for tokens. Nothing acts across the batch before
+    the reductions.
     """
 
     def __init__(self, encoder: EncoderAdapter, booster: Booster) -> None:
@@ -42,29 +43,37 @@ class SmoothedGraph(nn.Module):
         """
         return self._outputs(
             self._raw(pixel_values + noise),
-            products=lambda rows: rows @ reference.to(rows.dtype),
+            products=lambda rows: rows @ reference,
+            terms=lambda rows: rows * reference,
             sums=lambda features, _: features.sum(0),
         )
 
-    def _outputs(self, flat: torch.Tensor, *, products: _Products, sums: _Sums) -> tuple[torch.Tensor, ...]:
+    def _outputs(
+        self, flat: torch.Tensor, *, products: _Products, terms: _Products, sums: _Sums
+    ) -> tuple[torch.Tensor, ...]:
         """Unit norm and reductions of raw features [N, D].
 
         Args:
             flat: fp32 raw features.
-            products: inner products [N] of rows [N, D] with their references, in the rows' precision.
+            products: inner products [N] of rows [N, D] with their references.
+            terms: the terms [N, D] of these inner products.
             sums: sums of the unit features [N, D], which also gets the raw norms [N].
         """
         if self.gives_features:
             raw_norm = torch.linalg.vector_norm(flat, dim=1)
             features = flat / raw_norm.unsqueeze(1)
             return products(features), sums(features, raw_norm), raw_norm, features
-        # Tokens stay inside, so these cosines are what is certified, and float32 sums over so many numbers are off by
-        # more than the certificate allows for (docs/theory.md section 8.4).
-        wide = flat.double()
-        norm = torch.linalg.vector_norm(wide, dim=1)
-        raw_norm = norm.float()
-        cosine = products(wide) / norm
-        return cosine.float(), sums(flat / raw_norm.unsqueeze(1), raw_norm), raw_norm
+        # Tokens stay inside, so these cosines are what is certified, and ordinary fp32 sums over so many numbers are
+        # off by more than the certificate allows for (docs/theory.md section 8.4). The scale need only be near the
+        # norm, and a power of two adds no rounding.
+        largest = flat.abs().amax(1, keepdim=True)
+        scale = largest * torch.linalg.vector_norm(flat / largest, dim=1, keepdim=True)
+        scale = torch.exp2(torch.ceil(torch.log2(scale)))
+        rows = flat / scale
+        norm = exact_sum(rows * rows).sqrt()
+        cosine = exact_sum(terms(rows)) / norm
+        raw_norm = scale.squeeze(1) * norm
+        return cosine, sums(flat / raw_norm.unsqueeze(1), raw_norm), raw_norm
 
     def _raw(self, noisy: torch.Tensor) -> torch.Tensor:
         """Flattened raw features, fp32 [N, D], of noisy pixels [N, 3, H, W]."""
@@ -93,7 +102,8 @@ class MixedGraph(SmoothedGraph):
         return self._outputs(
             self._raw(pixel_values.index_select(0, image_index) + noise),
             # With every reference, then each draw takes its own: a copy of its reference for each draw is far larger.
-            products=lambda rows: (rows @ reference.to(rows.dtype).T).gather(1, draws).squeeze(1),
+            products=lambda rows: (rows @ reference.T).gather(1, draws).squeeze(1),
+            terms=lambda rows: rows * reference.index_select(0, image_index),
             sums=lambda features, raw_norm: _sums(features, raw_norm, image_index, len(pixel_values)),
         )
 

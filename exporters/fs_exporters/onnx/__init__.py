@@ -1,5 +1,5 @@
 """ONNX graphs: tracing, precision and checking."""
 
-from fs_exporters.onnx.trace import OPSET, OPSETS, trace, write_graph
+from fs_exporters.onnx.trace import NAME_SCOPES, OPSET, OPSETS, trace, write_graph
 
-__all__ = ["OPSET", "OPSETS", "trace", "write_graph"]
+__all__ = ["NAME_SCOPES", "OPSET", "OPSETS", "trace", "write_graph"]

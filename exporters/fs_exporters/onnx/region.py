@@ -50,24 +50,10 @@ def _normalised(graph: ir.Graph) -> ir.Value:
 
 
 def _raw(graph: ir.Graph) -> ir.Value:
-    """The raw feature: what the norm is of, before the cast to fp64 that tokens have around it."""
+    """The raw feature: what is divided by its norm."""
     (raw_norm,) = (value for value in graph.outputs if value.name == "raw_norm")
-    norm = raw_norm.producer()
-    if norm is not None and norm.op_type == "Cast":
-        norm = _input(norm).producer()
-    if norm is None or norm.op_type != "ReduceL2":
-        raise RuntimeError("raw_norm is not the norm of anything in the graph")
-    of = _input(norm)
-    widened = of.producer()
-    return _input(widened) if widened is not None and _widens(widened) else of
-
-
-def _input(node: ir.Node) -> ir.Value:
-    value = node.inputs[0]
-    if value is None:
-        raise RuntimeError(f"{node.name} has no input")
-    return value
-
-
-def _widens(node: ir.Node) -> bool:
-    return node.op_type == "Cast" and node.attributes["to"].as_int() == ir.DataType.DOUBLE
+    spread = {node.outputs[0] for node in raw_norm.consumers() if node.op_type == "Unsqueeze"}
+    divided = {node.inputs[0] for value in spread for node in value.consumers() if node.op_type == "Div"}
+    if len(divided) != 1 or (raw := divided.pop()) is None:
+        raise RuntimeError(f"raw_norm divides {[value and value.name for value in divided]}, not one raw feature")
+    return raw

@@ -26,6 +26,9 @@ _LARGEST_INLINE = 100_000_000
 protobuf itself stops at 2 GiB."""
 _IN_FLIGHT = 1 << 28
 
+NAME_SCOPES = "pkg.torch.onnx.name_scopes"
+"""A node's metadata that names the module it was traced from."""
+
 
 def trace(
     module: nn.Module,
@@ -99,10 +102,17 @@ def _save(model: ir.Model, path: Path) -> tuple[str, ...]:
 
 
 def _strip_traces(model: ir.Model) -> None:
-    """Drop the Python stack traces that the exporter leaves on every node: they name files of the build machine."""
+    """Drop the Python stack traces that the exporter leaves on every node: they name files of the build machine.
+
+    The names of the modules stay, for whoever must say where a node comes from.
+    """
     graph = model.graph
+    for node in graph:
+        for key in [key for key in node.metadata_props if key != NAME_SCOPES]:
+            del node.metadata_props[key]
+        node.doc_string = None
     values = (value for node in graph for value in node.outputs)
-    for part in (*graph, *values, *graph.inputs, *graph.initializers.values(), graph):
+    for part in (*values, *graph.inputs, *graph.initializers.values(), graph):
         part.metadata_props.clear()
         part.doc_string = None
 
