@@ -68,19 +68,6 @@ class Graph(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     outputs: Annotated[tuple[Tensor, ...], msgspec.Meta(max_length=16)]
 
 
-class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One TensorRT plan; it loads only if its hash is listed here."""
-
-    file: RelativePath
-    sha256: Sha256
-    builder: Literal["tensorrt", "tensorrt-rtx"]
-    version: Text
-    precision_requested: Precision
-    precision_observed: Precision
-    compute_capability: Text
-    noise_batch: Annotated[int, msgspec.Meta(ge=1, le=4096)]
-
-
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Hash and size of any other file of the bundle."""
 
@@ -120,6 +107,43 @@ class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     angle_original: float | None
     angle_graph: float | None
     angle_change_allowed: float
+
+
+class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a plan was built with; it is strongly typed and without TF32 always.
+
+    ``workspace_mb`` is the builder's limit for scratch memory in MiB, None for its own default.
+    """
+
+    workspace_mb: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] | None = None
+    version_compatible: bool = False
+    hardware_compatible: bool = False
+
+
+class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One TensorRT plan; it loads only if its hash is listed here.
+
+    ``graph_sha256`` is the hash of the ONNX graph it was built from. ``parity`` compares the plan with that graph; where
+    it is None, ``parity_not_run`` says why.
+    """
+
+    file: Annotated[str, msgspec.Meta(pattern=r"^engines/[A-Za-z0-9._-]{1,128}/model\.plan$")]
+    sha256: Sha256
+    bytes: Count
+    builder: Literal["tensorrt", "tensorrt-rtx"]
+    version: Text
+    graph_sha256: Sha256
+    precision_requested: Precision
+    precision_observed: Precision
+    compute_capability: Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]?\.[0-9]$")]
+    noise_batch: Annotated[int, msgspec.Meta(ge=1, le=4096)]
+    settings: EngineSettings = EngineSettings()
+    parity: Parity | None = None
+    parity_not_run: Text | None = None
+
+    def __post_init__(self) -> None:
+        if (self.parity is None) == (self.parity_not_run is None):
+            raise ValueError("an engine has either parity or parity_not_run")
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

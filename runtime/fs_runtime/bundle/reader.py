@@ -129,6 +129,27 @@ def _check_shapes(manifest: Manifest, root: Path) -> None:
                 f"{path}: the inputs and outputs stated for {graph.file!r} do not follow from noise_batch, images, "
                 "height, width and feature_shape: export the bundle again"
             )
+    _check_engines(manifest, path)
+
+
+def _check_engines(manifest: Manifest, path: Path) -> None:
+    """Refuse plans that cannot be of this bundle's graph."""
+    smoothed = {graph.sha256: graph for graph in manifest.graphs if graph.role == "smoothed"}
+    seen: set[str] = set()
+    for engine in manifest.engines:
+        graph = smoothed.get(engine.graph_sha256)
+        if graph is None or engine.noise_batch != manifest.noise_batch:
+            raise BundleError(
+                f"{path}: {engine.file} was built from another graph: build it again with fs-export build"
+            )
+        if not engine.precision_requested == engine.precision_observed == graph.precision:
+            raise BundleError(
+                f"{path}: {engine.file} is {engine.precision_observed}, {graph.file} is {graph.precision}: build it again "
+                "with fs-export build"
+            )
+        if engine.file in seen:
+            raise BundleError(f"{path} lists {engine.file} twice: export the bundle again")
+        seen.add(engine.file)
 
 
 def _check_files(bundle: Bundle) -> None:
@@ -136,7 +157,7 @@ def _check_files(bundle: Bundle) -> None:
         names = (graph.file, *graph.external_data)
         _check_file(bundle.root, names, graph.sha256, graph.bytes)
     for engine in bundle.manifest.engines:
-        _check_file(bundle.root, (engine.file,), engine.sha256, None)
+        _check_file(bundle.root, (engine.file,), engine.sha256, engine.bytes)
     for name, file in bundle.manifest.files.items():
         _check_file(bundle.root, (name,), file.sha256, file.bytes)
     _check_nothing_else(bundle)
@@ -155,9 +176,9 @@ def _check_nothing_else(bundle: Bundle) -> None:
             raise BundleError(f"{path} is not listed in {MANIFEST}: remove it, or copy the whole bundle again")
 
 
-def _check_file(root: Path, names: tuple[str, ...], sha256: str, size: int | None) -> None:
+def _check_file(root: Path, names: tuple[str, ...], sha256: str, size: int) -> None:
     paths = [locate(root, name) for name in names]
-    if size is not None and (found := total_bytes(paths)) != size:
+    if (found := total_bytes(paths)) != size:
         raise BundleError(
             f"{' + '.join(map(str, paths))} has {found} bytes, the manifest says {size}: copy the whole bundle again"
         )

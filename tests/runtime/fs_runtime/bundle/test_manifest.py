@@ -7,21 +7,11 @@ import pytest
 from helpers import tiny
 
 from fs_runtime.bundle import Manifest, read_bundle
-from fs_runtime.bundle.manifest import Booster, Engine, File, Parity
+from fs_runtime.bundle.manifest import Booster, Engine, EngineSettings, File, Parity
 
 
 def _full(manifest: Manifest) -> Manifest:
     """Every optional field filled in."""
-    engine = Engine(
-        file="engines/sm90/model.plan",
-        sha256="a" * 64,
-        builder="tensorrt",
-        version="10.16.0",
-        precision_requested="fp16",
-        precision_observed="fp16",
-        compute_capability="9.0",
-        noise_batch=4,
-    )
     parity = Parity(
         graph="model.onnx",
         image="synthetic",
@@ -36,6 +26,20 @@ def _full(manifest: Manifest) -> Manifest:
         angle_original=1.0 / 3.0,
         angle_graph=0.3,
         angle_change_allowed=1e-3,
+    )
+    engine = Engine(
+        file="engines/sm90/model.plan",
+        sha256="a" * 64,
+        bytes=10,
+        builder="tensorrt",
+        version="10.16.0",
+        graph_sha256=manifest.graphs[0].sha256,
+        precision_requested="fp16",
+        precision_observed="fp16",
+        compute_capability="9.0",
+        noise_batch=4,
+        settings=EngineSettings(workspace_mb=512, version_compatible=True),
+        parity=parity,
     )
     return msgspec.structs.replace(
         manifest,
@@ -75,3 +79,13 @@ def test_smoothed_inputs_name_each_draws_image_when_images_are_mixed(tmp_path: P
         ("image_index", "int64", (4,)),
     ]
     assert [tensor.shape for tensor in manifest.smoothed_outputs] == [(4,), (3, 6), (4,), (4, 6)]
+
+
+def test_engine_says_whether_parity_ran_when_it_is_made(tmp_path: Path) -> None:
+    (engine,) = _full(read_bundle(tiny.write_bundle(tmp_path)).manifest).engines
+    for changes in ({"parity": None}, {"parity_not_run": "no GPU"}):
+        with pytest.raises(ValueError, match="either parity or parity_not_run"):
+            msgspec.structs.replace(engine, **changes)
+    unrun = msgspec.structs.replace(engine, parity=None, parity_not_run="no GPU")
+    with pytest.raises(msgspec.ValidationError, match="either parity or parity_not_run"):
+        msgspec.json.decode(msgspec.json.encode(unrun).replace(b'"no GPU"', b"null"), type=Engine)
