@@ -123,11 +123,11 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One TensorRT plan; it loads only if its hash is listed here.
 
-    ``graph_sha256`` is the hash of the ONNX graph it was built from. ``parity`` compares the plan with that graph; where
-    it is None, ``parity_not_run`` says why.
+    ``graph_sha256`` is the hash of the ONNX graph it was built from. ``parity`` compares the plan with that graph;
+    where it is None, ``parity_not_run`` says why.
     """
 
-    file: Annotated[str, msgspec.Meta(pattern=r"^engines/[A-Za-z0-9._-]{1,128}/model\.plan$")]
+    file: RelativePath
     sha256: Sha256
     bytes: Count
     builder: Literal["tensorrt", "tensorrt-rtx"]

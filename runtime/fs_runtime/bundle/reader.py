@@ -139,13 +139,11 @@ def _check_engines(manifest: Manifest, path: Path) -> None:
     for engine in manifest.engines:
         graph = smoothed.get(engine.graph_sha256)
         if graph is None or engine.noise_batch != manifest.noise_batch:
-            raise BundleError(
-                f"{path}: {engine.file} was built from another graph: build it again with fs-export build"
-            )
+            raise BundleError(f"{path}: {engine.file} is of another graph: build it again with fs-export build")
         if not engine.precision_requested == engine.precision_observed == graph.precision:
             raise BundleError(
-                f"{path}: {engine.file} is {engine.precision_observed}, {graph.file} is {graph.precision}: build it again "
-                "with fs-export build"
+                f"{path}: {engine.file} is {engine.precision_observed}, {graph.file} is {graph.precision}: build it "
+                "again with fs-export build"
             )
         if engine.file in seen:
             raise BundleError(f"{path} lists {engine.file} twice: export the bundle again")

@@ -17,12 +17,33 @@ from fs_runtime.errors import BundleError
 Edit = Callable[[dict[str, Any]], object]
 
 
+PLAN = "engines/sm89/model.plan"
+
+
+def _engine(graph_sha256: str, **changes: Any) -> dict[str, Any]:
+    """The manifest's entry for the plan, whose content is its own name."""
+    return {
+        "file": PLAN,
+        "sha256": hashlib.sha256(PLAN.encode()).hexdigest(),
+        "bytes": len(PLAN),
+        "builder": "tensorrt-rtx",
+        "version": "1.7.1.116",
+        "graph_sha256": graph_sha256,
+        "precision_requested": "fp32",
+        "precision_observed": "fp32",
+        "compute_capability": "8.9",
+        "noise_batch": 4,
+        "parity_not_run": "no GPU",
+        **changes,
+    }
+
+
 def _bundle(tmp_path: Path) -> Path:
-    """A sound bundle, with external data in two files and two files more."""
+    """A sound bundle, with external data in two files, a plan, and two files more."""
     root = tmp_path / "bundle"
     tiny.write_bundle(root)
-    for name in ("model.onnx.data", "more.data", "config.json", "prototypes/cats.txt"):
-        (root / name).parent.mkdir(exist_ok=True)
+    for name in ("model.onnx.data", "more.data", "config.json", "prototypes/cats.txt", PLAN):
+        (root / name).parent.mkdir(exist_ok=True, parents=True)
         (root / name).write_bytes(name.encode())
 
     def state(manifest: dict[str, Any]) -> None:
@@ -33,6 +54,7 @@ def _bundle(tmp_path: Path) -> Path:
         for name in ("config.json", "prototypes/cats.txt"):
             data = (root / name).read_bytes()
             manifest["files"][name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+        manifest["engines"] = [_engine(graph["sha256"])]
 
     tiny.edit_manifest(root, state)
     return root
@@ -296,6 +318,48 @@ def test_read_bundle_reads_a_bundle_that_mixes_as_many_images_as_draws(tmp_path:
     assert read_bundle(tiny.write_bundle(tmp_path, images=4)).manifest.images == 4
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"graph_sha256": "0" * 64}, "is of another graph"),
+        ({"noise_batch": 8}, "is of another graph"),
+        ({"precision_observed": "fp16"}, "is fp16, model.onnx is fp32"),
+        ({"precision_requested": "fp16", "precision_observed": "fp16"}, "is fp16, model.onnx is fp32"),
+    ],
+)
+def test_read_bundle_refuses_when_a_plan_is_not_of_its_graph(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    root = _bundle(tmp_path)
+    tiny.edit_manifest(root, lambda manifest: manifest["engines"][0].update(changes))
+    assert message in _refusal(root, MANIFEST)
+
+
+def test_read_bundle_refuses_when_a_plan_is_listed_twice(tmp_path: Path) -> None:
+    root = _bundle(tmp_path)
+    tiny.edit_manifest(root, lambda manifest: manifest["engines"].append(manifest["engines"][0]))
+    assert f"lists {PLAN} twice" in _refusal(root, MANIFEST)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"compute_capability": "sm89"},
+        {"compute_capability": "8.9+"},
+        {"builder": "tvm"},
+        {"settings": {"workspace_mb": 0}},
+        {"settings": {"fast": True}},
+        {"parity_not_run": None},
+        {"bytes": -1},
+        {"noise_batch": 0},
+    ],
+)
+def test_read_bundle_refuses_when_a_plan_is_described_badly(tmp_path: Path, changes: dict[str, Any]) -> None:
+    root = _bundle(tmp_path)
+    tiny.edit_manifest(root, lambda manifest: manifest["engines"][0].update(changes))
+    assert "is not a valid manifest" in _refusal(root, MANIFEST)
+
+
 _UNSAFE = [
     "../model.onnx",
     "prototypes/../model.onnx",
@@ -315,21 +379,11 @@ def test_read_bundle_refuses_when_a_path_leaves_the_bundle(tmp_path: Path, place
     root = _bundle(tmp_path)
     (tmp_path / "model.onnx").write_bytes((root / "model.onnx").read_bytes())
     facts = json.loads((root / MANIFEST).read_bytes())["files"]["config.json"]
-    engine = {
-        "file": unsafe,
-        "sha256": "0" * 64,
-        "builder": "tensorrt",
-        "version": "10",
-        "precision_requested": "fp32",
-        "precision_observed": "fp32",
-        "compute_capability": "9.0",
-        "noise_batch": 4,
-    }
     edits: dict[str, Edit] = {
         "graph": _set(*_GRAPH, "file", value=unsafe),
         "external-data": _set(*_GRAPH, "external_data", value=[unsafe]),
         "file": _set("files", unsafe, value=facts),
-        "engine": _set("engines", value=[engine]),
+        "engine": lambda manifest: manifest["engines"][0].update(file=unsafe),
     }
     tiny.edit_manifest(root, edits[place])
     assert "not a path inside the bundle" in _refusal(root, repr(unsafe))
@@ -341,7 +395,7 @@ def test_read_bundle_refuses_when_a_listed_name_is_too_long_for_the_system(tmp_p
     _refusal(root, "x" * 300)
 
 
-_LISTED = ["model.onnx", "model.onnx.data", "more.data", "config.json", "prototypes/cats.txt"]
+_LISTED = ["model.onnx", "model.onnx.data", "more.data", "config.json", "prototypes/cats.txt", PLAN]
 
 
 @pytest.mark.parametrize("name", [*_LISTED, MANIFEST])
