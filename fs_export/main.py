@@ -4,6 +4,7 @@ from typing import NoReturn
 
 import click
 
+from fs_export.commands.build import build
 from fs_export.commands.demo import demo
 from fs_export.commands.export import export
 from fs_export.commands.list import list_encoders
@@ -22,7 +23,7 @@ def cli() -> None:  # \b is click's mark for a paragraph that keeps its lines
     """  # noqa: D301  # click reads backslash-b as the mark of a paragraph that keeps its lines
 
 
-for command in (export, verify, demo, list_encoders):
+for command in (export, build, verify, demo, list_encoders):
     cli.add_command(command)
 
 

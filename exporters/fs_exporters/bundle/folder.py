@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from fs_exporters.bundle.exchange import exchange
 from fs_runtime.bundle import MANIFEST
 from fs_runtime.errors import FsError, InputError
 
@@ -37,6 +38,42 @@ def new_folder(output: Path, *, overwrite: bool) -> Iterator[Path]:
             _install(temporary, output)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def changed_folder(bundle: Path) -> Iterator[Path]:
+    """A copy of ``bundle`` to change, which takes its place when the block ends without an exception.
+
+    Its files are links to those of the bundle: replace or remove them, but never write into one. Where the system can
+    exchange two folders, ``bundle`` is whole at every moment; elsewhere as with :func:`new_folder`.
+
+    Args:
+        bundle: a bundle that is there.
+
+    Raises:
+        InputError: another export is writing it.
+    """
+    bundle = bundle.resolve()  # an exchange must not put a folder in the place of a link
+    with _lock(bundle):
+        _recover(bundle)
+        temporary = Path(tempfile.mkdtemp(prefix=_temporary_prefix(bundle), dir=bundle.parent))
+        try:
+            shutil.copytree(bundle, temporary, symlinks=True, copy_function=_link, dirs_exist_ok=True)
+            yield temporary
+            _sync(temporary)
+            if not exchange(temporary, bundle):
+                _install(temporary, bundle)
+            _sync_folder(bundle.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _link(source: str, target: str) -> None:
+    """A second name for a file, or a copy where the file system has no such names."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def check_free(output: Path, *, overwrite: bool) -> None:
@@ -139,7 +176,7 @@ def _lock(output: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(handle)
-            raise InputError(f"another export is writing {output}: wait for it, or choose another -o") from None
+            raise InputError(f"another export is writing {output}: wait for it, or choose another folder") from None
         # Whoever held the lock before may have removed the file between our open and our lock.
         if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
             break

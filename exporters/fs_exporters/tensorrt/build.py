@@ -1,0 +1,207 @@
+"""The whole way from a bundle's graph to plans in that bundle."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from fs_exporters.bundle import changed_folder
+from fs_exporters.parity import ParityError
+from fs_exporters.pipeline import Stage, parity_line
+from fs_exporters.tensorrt.capability import target_capabilities
+from fs_exporters.tensorrt.gate import plan_parity, why_not_run
+from fs_exporters.tensorrt.library import BuilderLibrary, Target, open_library
+from fs_exporters.tensorrt.network import ParsedNetwork, parse_network
+from fs_exporters.tensorrt.observed import observed_precision
+from fs_exporters.tensorrt.plan import build_plan
+from fs_runtime.bundle import MANIFEST, Bundle, Engine, read_bundle
+from fs_runtime.bundle.manifest import EngineSettings, Graph, Precision
+from fs_runtime.cuda_driver import Driver, ask_driver
+from fs_runtime.environment import default_threads
+from fs_runtime.errors import FsError, InputError
+from fs_runtime.files import write_together
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What to build.
+
+    Attributes:
+        target: which TensorRT.
+        compute_capabilities: one plan for each; empty: for the GPU here.
+        settings: of the builder.
+        threads: of the builder and of the parity gate; None: the cores this process may use.
+        expect_sha256: SHA-256 that the bundle's manifest.json must have.
+    """
+
+    target: Target
+    compute_capabilities: tuple[str, ...] = ()
+    settings: EngineSettings = field(default_factory=EngineSettings)
+    threads: int | None = None
+    expect_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """Plans that were added to a bundle.
+
+    Attributes:
+        path: the bundle.
+        engines: what was added, as the manifest lists it.
+        manifest_sha256: of the new manifest.json.
+        stages: the steps, in order.
+    """
+
+    path: Path
+    engines: tuple[Engine, ...]
+    manifest_sha256: str
+    stages: tuple[Stage, ...]
+
+
+@dataclass
+class _Watch:
+    """Times the steps and tells them on."""
+
+    started: Callable[[str], None]
+    finished: Callable[[Stage], None]
+    stages: list[Stage] = field(default_factory=list)
+    _since: float = 0.0
+
+    def start(self, name: str) -> None:
+        self.started(name)
+        self._since = time.perf_counter()
+
+    def done(self, name: str, detail: str, path: Path | None = None, size: int | None = None) -> None:
+        stage = Stage(name, time.perf_counter() - self._since, detail, path, size)
+        self.stages.append(stage)
+        self.finished(stage)
+
+
+def build_engines(
+    bundle: str | Path,
+    request: BuildRequest,
+    *,
+    on_start: Callable[[str], None] = lambda _: None,
+    on_stage: Callable[[Stage], None] = lambda _: None,
+) -> BuildResult:
+    """Build plans from a bundle's smoothed graph and add them to it; the bundle changes at once or not at all.
+
+    The precision is the graph's. It is read back from what was built. Where the GPU that a plan is for is here, the
+    plan is held against its graph; where it is not, the manifest says that this was not run, and why.
+
+    Args:
+        bundle: folder that an export wrote.
+        request: what to build.
+        on_start: called with the name of each step as it begins.
+        on_stage: called with each finished step.
+
+    Raises:
+        InputError: the bundle or an argument cannot be used, or somebody else writes the bundle.
+        BackendError: TensorRT is not here, lacks an operator of the graph, or refuses to build.
+        ParityError: a plan has another precision than its graph, or computes something else; nothing is written.
+    """
+    bundle = Path(bundle)
+    _check_settings(request)
+    read_bundle(bundle, expect_sha256=request.expect_sha256)
+    library = open_library(request.target)
+    driver = ask_driver()
+    capabilities = target_capabilities(library, request.compute_capabilities, driver)
+    watch = _Watch(on_start, on_stage)
+    workshop = _Workshop(library, driver, request.settings, request.threads or default_threads(), watch)
+    try:
+        with changed_folder(bundle) as folder:
+            engines = _add_engines(folder, request.expect_sha256, workshop, capabilities)
+            watch.start("write")
+            manifest_sha256 = read_bundle(folder).manifest_sha256
+            watch.done("write", f"{len(engines)} plan(s) added, hashes checked", bundle)
+    except OSError as error:
+        raise FsError(
+            f"cannot write {bundle}: {error.strerror or error}; free space, or move it where you may"
+        ) from error
+    return BuildResult(bundle, engines, manifest_sha256, tuple(watch.stages))
+
+
+def _check_settings(request: BuildRequest) -> None:
+    settings = request.settings
+    if request.target == "tensorrt-rtx" and (settings.version_compatible or settings.hardware_compatible):
+        flag = "--version-compatible" if settings.version_compatible else "--hardware-compatible"
+        raise InputError(f"{flag} is for --target tensorrt: TensorRT-RTX plans are for one version and the GPUs named")
+
+
+@dataclass(frozen=True)
+class _Workshop:
+    """What every plan of one build is made with."""
+
+    library: BuilderLibrary
+    driver: Driver
+    settings: EngineSettings
+    threads: int
+    watch: _Watch
+
+    def parse(self, bundle: Bundle, graph: Graph) -> ParsedNetwork:
+        """The graph as a network that has the graph's precision."""
+        self.watch.start("parse")
+        parsed = parse_network(self.library, bundle.graph_path(graph))
+        observed = observed_precision(parsed.network)
+        if observed.precision != graph.precision:
+            raise ParityError(f"{graph.file} was to be {graph.precision}, but it is {observed}: export it again")
+        self.watch.done("parse", f"{self.library.name}, strongly typed, {observed}", Path(graph.file))
+        return parsed
+
+    def build(self, bundle: Bundle, graph: Graph, parsed: ParsedNetwork, compute_capability: str) -> Engine:
+        """One plan, in its place and compared where that can be done."""
+        library, watch = self.library, self.watch
+        file = f"engines/{_tag(library, self.settings, graph.precision, compute_capability)}/model.plan"
+        watch.start("build")
+        plan = build_plan(library, parsed, self.settings, compute_capability=compute_capability, threads=self.threads)
+        path = bundle.root / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_together({path: plan})
+        watch.done("build", f"for compute capability {compute_capability}", Path(file), len(plan))
+        watch.start("parity")
+        reason = why_not_run(graph, compute_capability, self.driver)
+        parity = None
+        if reason is None:
+            parity = plan_parity(library, bundle, graph, plan, file, threads=self.threads)
+        watch.done("parity", f"not run, {reason}" if parity is None else parity_line(parity), Path(file))
+        return Engine(
+            file=file,
+            sha256=hashlib.sha256(plan).hexdigest(),
+            bytes=len(plan),
+            builder=library.target,
+            version=library.version,
+            graph_sha256=graph.sha256,
+            precision_requested=graph.precision,
+            precision_observed=observed_precision(parsed.network).precision,
+            compute_capability=compute_capability,
+            noise_batch=bundle.manifest.noise_batch,
+            settings=self.settings,
+            parity=parity,
+            parity_not_run=reason,
+        )
+
+
+def _add_engines(
+    folder: Path, expect_sha256: str | None, workshop: _Workshop, capabilities: tuple[str, ...]
+) -> tuple[Engine, ...]:
+    """Build into ``folder``, a bundle of its own, and list the plans in its manifest."""
+    bundle = read_bundle(folder, expect_sha256=expect_sha256)
+    graph = bundle.graph("smoothed")
+    parsed = workshop.parse(bundle, graph)
+    engines = tuple(workshop.build(bundle, graph, parsed, capability) for capability in capabilities)
+    replaced = {engine.file for engine in engines}
+    kept = tuple(engine for engine in bundle.manifest.engines if engine.file not in replaced)
+    manifest = msgspec.structs.replace(bundle.manifest, engines=(*kept, *engines))
+    data = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+    write_together({folder / MANIFEST: data})
+    return engines
+
+
+def _tag(library: BuilderLibrary, settings: EngineSettings, precision: Precision, compute_capability: str) -> str:
+    version = ".".join(library.version.split(".")[:3])
+    parts = [library.target, version, f"sm{compute_capability.replace('.', '')}", precision]
+    parts += ["any-version"] * settings.version_compatible + ["any-gpu"] * settings.hardware_compatible
+    return "-".join(parts)

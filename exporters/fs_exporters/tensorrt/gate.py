@@ -1,0 +1,130 @@
+"""The parity gate of a plan: the plan and its ONNX graph on the same noise. It needs the GPU that the plan is for."""
+
+import json
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from torch import nn
+
+from fs_exporters.parity import ParityError, check_parity, measure_parity
+from fs_exporters.parity.thresholds import THRESHOLDS
+from fs_exporters.tensorrt.library import BuilderLibrary
+from fs_runtime.backends import Backend, BackendInfo, Block, BlockResult, find_backend
+from fs_runtime.bundle import Bundle
+from fs_runtime.bundle.manifest import Graph, Parity, Precision
+from fs_runtime.cuda_driver import Driver
+
+_INSPECTED: dict[str, Precision] = {
+    "float": "fp32",
+    "fp32": "fp32",
+    "half": "fp16",
+    "fp16": "fp16",
+    "bf16": "bf16",
+    "int8": "int8",
+}
+
+
+def why_not_run(graph: Graph, compute_capability: str, driver: Driver) -> str | None:
+    """Why the gate cannot run here; None if it can."""
+    if not driver.gpus:
+        return "no GPU"
+    here = driver.gpus[0].compute_capability
+    if here != compute_capability:
+        return f"the GPU here has compute capability {here}"
+    if graph.precision not in THRESHOLDS or graph.precision == "bf16":
+        return f"no {graph.precision} graph to compare with runs in ONNX Runtime on the CPU"
+    return None
+
+
+def plan_parity(
+    library: BuilderLibrary, bundle: Bundle, graph: Graph, plan: bytes, file: str, *, threads: int
+) -> Parity:
+    """Compare a plan with its graph, every output and the certificates, as the export gate does.
+
+    Raises:
+        ParityError: they differ by more than is allowed at this precision, or the plan has another precision.
+    """
+    with (
+        find_backend("onnxruntime")(bundle, graph, device="cpu", threads=threads) as original,
+        _PlanBackend(library, bundle, plan) as backend,
+    ):
+        _check_inspected(backend.information(), graph.precision, file)
+        parity = measure_parity(_Module(original), backend, bundle.manifest, graph, threads=threads)
+    parity = msgspec.structs.replace(parity, graph=file)
+    check_parity(parity)
+    return parity
+
+
+class _Module(nn.Module):
+    """A graph in ONNX Runtime, in the place of the module that the export gate compares with."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__()
+        self._backend = backend
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        pixel_values, noise, reference, *index = (tensor.numpy() for tensor in inputs)
+        image_index = index[0].astype(np.int64) if index else np.zeros(len(noise), np.int64)
+        result = self._backend.run(Block(pixel_values, noise, np.atleast_2d(reference), image_index))
+        sums = result.feature_sum if index else result.feature_sum[0]
+        features = () if result.features is None else (result.features,)
+        return tuple(torch.from_numpy(array) for array in (result.cosine, sums, result.raw_norm, *features))
+
+
+class _PlanBackend(Backend):
+    """A plan run by Polygraphy; right rather than fast."""
+
+    def __init__(self, library: BuilderLibrary, bundle: Bundle, plan: bytes) -> None:
+        self._trt = library.trt
+        self._engine = library.polygraphy.engine_from_bytes(plan)
+        self._runner = library.polygraphy.TrtRunner(self._engine)
+        self._runner.activate()
+        self._mixes = bundle.manifest.images > 1
+        self.info = BackendInfo(name=library.target, version=library.version, device="cuda:0")
+
+    def information(self) -> str:
+        """What the engine's inspector says of its layers, as JSON."""
+        inspector = self._engine.create_engine_inspector()
+        return str(inspector.get_engine_information(self._trt.LayerInformationFormat.JSON))
+
+    def run(self, block: Block) -> BlockResult:
+        """See :class:`Backend`."""
+        feed: dict[str, Any] = {"pixel_values": block.pixel_values, "noise": block.noise, "reference": block.reference}
+        if self._mixes:
+            feed["image_index"] = block.image_index
+        else:
+            feed["reference"] = block.reference[0]
+        # The runner uses its output buffers again.
+        named = {name: np.array(array) for name, array in self._runner.infer(feed, check_inputs=True).items()}
+        return BlockResult(
+            cosine=named["cosine"],
+            feature_sum=np.atleast_2d(named["feature_sum"]),
+            raw_norm=named["raw_norm"],
+            features=named.get("features"),
+        )
+
+    def close(self) -> None:
+        """See :class:`Backend`."""
+        self._runner.deactivate()
+
+    def __enter__(self) -> "_PlanBackend":
+        return self
+
+
+def _check_inspected(information: str, requested: Precision, file: str) -> None:
+    """Refuse a plan none of whose layers has the precision asked for, where the inspector tells of types at all."""
+    found = inspected_precisions(information)
+    if found and requested not in found:
+        raise ParityError(
+            f"{file} was to be {requested}, but its layers are {', '.join(sorted(found))}: nothing written"
+        )
+
+
+def inspected_precisions(information: str) -> set[Precision]:
+    """The precisions of the outputs of an engine's layers, from its inspector's JSON; empty where it names none."""
+    layers: list[Any] = json.loads(information).get("Layers", [])
+    tensors = [tensor for layer in layers if isinstance(layer, dict) for tensor in layer.get("Outputs", [])]
+    words = " ".join(str(tensor.get("Format/Datatype", "")) for tensor in tensors).lower().split()
+    return {_INSPECTED[word] for word in words if word in _INSPECTED}
