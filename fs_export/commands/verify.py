@@ -28,9 +28,17 @@ def verify(
     trust_remote_code: bool,
     as_json: bool,
 ) -> None:
-    """Check a bundle's hashes, load its encoder again, and hold the graph against it. Exit code 3 if they differ."""
+    """Check a bundle's hashes, load its encoder again, and hold the graph against it. Exit code 3 if they differ.
+
+    Plans are held against the graph where the GPU that they are for is here; of the others it says that this was not
+    run.
+    """
     from fs_exporters.pipeline import parity_line
+    from fs_exporters.tensorrt import verify_engines
     from fs_exporters.verify import verify_bundle
+    from fs_runtime.bundle import read_bundle
+    from fs_runtime.cuda_driver import ask_driver
+    from fs_runtime.environment import default_threads
 
     parity = verify_bundle(
         bundle,
@@ -41,7 +49,16 @@ def verify(
         trust_pickle=trust_pickle,
         trust_remote_code=trust_remote_code,
     )
+    read = read_bundle(bundle, expect_sha256=expect_sha256)
+    verdicts = verify_engines(read, ask_driver(), threads=threads or default_threads()) if read.manifest.engines else ()
     if as_json:
-        click.echo(msgspec.json.encode({"schema": "fs-export/verify/1", "path": str(bundle), "parity": parity}))
+        engines = [
+            {"file": each.engine.file, "parity": each.parity, "parity_not_run": each.not_run} for each in verdicts
+        ]
+        line = {"schema": "fs-export/verify/1", "path": str(bundle), "parity": parity, "engines": engines}
+        click.echo(msgspec.json.encode(line))
     else:
         click.echo(printable(f"{bundle}: whole, and computes what its encoder computes: {parity_line(parity)}"))
+        for each in verdicts:
+            outcome = f"parity not run, {each.not_run}" if each.parity is None else parity_line(each.parity)
+            click.echo(printable(f"{bundle / each.engine.file}: has its hash; {outcome}"))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 import msgspec
+from rich.table import Table
 
 from fs_runtime.bundle import Manifest, read_bundle
 from fs_runtime.bundle.prototypes import prototype_names
@@ -33,6 +34,26 @@ def inspect(bundle: Path, as_json: bool) -> None:
         size = megabytes(graph.bytes)
         graphs.add_row(cell(graph.file), graph.role, graph.precision, str(graph.opset), size, graph.sha256[:12])
     console.print(graphs)
+    if manifest.engines:
+        console.print(_engines(manifest))
+
+
+def _engines(manifest: Manifest) -> Table:
+    made = table("plan", "built by", "parity with its graph", "GPU", "precision", "size", "sha256", words=3)
+    for engine in manifest.engines:
+        parity = engine.parity
+        outcome = f"not run, {engine.parity_not_run}" if parity is None else f"cosine {parity.smallest_cosine:.7f}"
+        options = " any version" * engine.settings.version_compatible + " any GPU" * engine.settings.hardware_compatible
+        made.add_row(
+            cell(engine.file),
+            cell(f"{engine.builder} {engine.version}{options}"),
+            cell(outcome),
+            engine.compute_capability,
+            engine.precision_observed,
+            megabytes(engine.bytes),
+            engine.sha256[:12],
+        )
+    return made
 
 
 def _facts(manifest: Manifest, sha256: str) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fs_exporters.bundle import check_free, new_folder
+from fs_exporters.bundle import changed_folder, check_free, new_folder
 from fs_exporters.bundle import folder as folder_module
 from fs_runtime.errors import InputError
 
@@ -308,4 +308,100 @@ def test_new_folder_locks_again_when_the_lock_file_was_removed_meanwhile(
     monkeypatch.setattr(folder_module.fcntl, "flock", racing)
     _write(tmp_path / "bundle", "new")
     assert len(calls) == 2
+    assert _names(tmp_path) == ["bundle"]
+
+
+# ---- changing a bundle that is there
+
+
+def _change(bundle: Path, text: str) -> None:
+    with changed_folder(bundle) as temporary:
+        (temporary / "engines" / "second.plan").write_text(text)
+        (temporary / "manifest.json").unlink()
+        (temporary / "manifest.json").write_text(text)
+
+
+def test_changed_folder_takes_the_bundles_place_when_the_block_ends(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    _write(bundle, "old")
+    inode = (bundle / "engines" / "model.plan").stat().st_ino
+    _change(bundle, "new")
+    assert (bundle / "manifest.json").read_text() == "new"
+    assert _names(bundle / "engines") == ["model.plan", "second.plan"]
+    assert (bundle / "engines" / "model.plan").read_text() == "old"
+    assert (bundle / "engines" / "model.plan").stat().st_ino == inode, "unchanged files are linked, not copied"
+    assert _names(tmp_path) == ["bundle"]
+
+
+def test_changed_folder_never_leaves_the_name_free_when_it_exchanges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "bundle"
+    _write(bundle, "old")
+    monkeypatch.setattr(Path, "rename", lambda *_: pytest.fail("two renames leave a moment without a bundle"))
+    _change(bundle, "new")
+    assert (bundle / "manifest.json").read_text() == "new"
+
+
+def test_changed_folder_works_when_the_system_can_neither_exchange_nor_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "bundle"
+    _write(bundle, "old")
+
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(folder_module, "exchange", lambda *_: False)
+    monkeypatch.setattr(os, "link", no_links)
+    _change(bundle, "new")
+    assert (bundle / "manifest.json").read_text() == "new"
+    assert (bundle / "engines" / "model.plan").read_text() == "old"
+    assert _names(tmp_path) == ["bundle"]
+
+
+def test_changed_folder_changes_the_bundle_and_not_the_link_when_given_a_link(tmp_path: Path) -> None:
+    bundle, link = tmp_path / "bundle", tmp_path / "link"
+    _write(bundle, "old")
+    link.symlink_to(bundle)
+    _change(link, "new")
+    assert link.is_symlink()
+    assert not bundle.is_symlink()
+    assert (bundle / "manifest.json").read_text() == "new"
+    assert _names(tmp_path) == ["bundle", "link"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), KeyboardInterrupt(), OSError(errno.ENOSPC, "full")])
+def test_changed_folder_leaves_the_bundle_alone_when_the_block_fails(tmp_path: Path, error: BaseException) -> None:
+    bundle = tmp_path / "bundle"
+    _write(bundle, "old")
+
+    def fail() -> None:
+        with changed_folder(bundle) as temporary:
+            (temporary / "engines" / "second.plan").write_text("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
+    assert (bundle / "manifest.json").read_text() == "old"
+    assert _names(bundle / "engines") == ["model.plan"]
+    assert _names(tmp_path) == ["bundle"]
+
+
+def test_changed_folder_leaves_the_bundle_whole_when_it_is_killed(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    _write(bundle, "old")
+    script = (
+        _WRITER.replace("import new_folder", "import changed_folder as new_folder")
+        .replace("new_folder(output, overwrite=True)", "new_folder(output)")
+        .replace('(temporary / "manifest.json").write_text("half")', '(temporary / "manifest.json").unlink()')
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, bundle], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"writing\n"
+    process.kill()
+    process.communicate()
+    assert (bundle / "manifest.json").read_text() == "old"
+    assert _names(bundle) == ["engines", "manifest.json"]
+    _change(bundle, "new")
     assert _names(tmp_path) == ["bundle"]
