@@ -6,6 +6,7 @@ import click
 
 from fs_export.commands.build import build
 from fs_export.commands.demo import demo
+from fs_export.commands.doctor import doctor
 from fs_export.commands.export import export
 from fs_export.commands.list import list_encoders
 from fs_export.commands.verify import verify
@@ -23,7 +24,7 @@ def cli() -> None:  # \b is click's mark for a paragraph that keeps its lines
     """  # noqa: D301  # click reads backslash-b as the mark of a paragraph that keeps its lines
 
 
-for command in (export, build, verify, demo, list_encoders):
+for command in (export, build, verify, demo, list_encoders, doctor):
     cli.add_command(command)
 
 

@@ -6,6 +6,7 @@ import click
 
 from fs_runtime.cli.certify import certify
 from fs_runtime.cli.classify import classify
+from fs_runtime.cli.doctor import doctor
 from fs_runtime.cli.inspect import inspect
 from fs_runtime.cli.replay import replay
 from fs_runtime.cli.report import report
@@ -28,7 +29,7 @@ def cli() -> None:  # \b is click's mark for a paragraph that keeps its lines
     """  # noqa: D301  # click reads backslash-b as the mark of a paragraph that keeps its lines
 
 
-for command in (certify, classify, search, smooth, replay, report, inspect, verify, schema):
+for command in (certify, classify, search, smooth, replay, report, inspect, verify, schema, doctor):
     cli.add_command(command)
 
 

@@ -1,0 +1,271 @@
+"""What the doctor finds, on this machine and on ones that are made up."""
+
+import ctypes
+import json
+import sys
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+from helpers import tiny
+from helpers.command import invoke
+from helpers.engines import NO_GPU, driver_of
+
+from fs_runtime.bundle import Bundle, read_bundle
+from fs_runtime.bundle.engines import EngineHost, incompatibility, read_plan
+from fs_runtime.bundle.manifest import Engine, EngineSettings
+from fs_runtime.cli.main import cli
+from fs_runtime.doctor import Check, diagnose, diagnosis, nvidia, packages
+from fs_runtime.doctor import bundle as bundle_checks
+from fs_runtime.doctor.bundle import check_engines, check_memory, open_bundle
+from fs_runtime.doctor.nvidia import check_driver
+from fs_runtime.doctor.onnx_runtime import check_onnx_runtime
+from fs_runtime.doctor.packages import Package, check_packages, check_python
+from fs_runtime.doctor.tensorrt import check_tensorrt
+from fs_runtime.errors import BundleError
+
+ENGINE = Engine(
+    file="engines/rtx/model.plan",
+    sha256="0" * 64,
+    bytes=4,
+    builder="tensorrt-rtx",
+    version="1.7.1.116",
+    graph_sha256="0" * 64,
+    precision_requested="fp32",
+    precision_observed="fp32",
+    compute_capability="8.9",
+    noise_batch=4,
+    parity_not_run="no GPU",
+)
+HOST = EngineHost("tensorrt-rtx", "1.7.1.116", "8.9")
+
+
+def _status(checks: list[Check] | tuple[Check, ...]) -> dict[str, str]:
+    return {check.id: check.status for check in checks}
+
+
+def _bundle(tmp_path: Path, *engines: Engine) -> Bundle:
+    bundle = read_bundle(tiny.write_bundle(tmp_path / "bundle"))
+    return Bundle(bundle.root, msgspec.structs.replace(bundle.manifest, engines=engines), "")
+
+
+@pytest.mark.parametrize("remedy", ["", "  "])
+def test_check_cannot_be_made_when_it_failed_and_has_no_remedy(remedy: str) -> None:
+    with pytest.raises(ValueError, match="says nothing that would help"):
+        Check("driver", "failed", "a GPU", "none", remedy)
+    Check("driver", "absent", "a GPU", "none", remedy)
+
+
+# ---- packages
+
+
+def test_check_packages_are_fine_when_they_are_those_of_the_tests() -> None:
+    assert set(_status(check_packages(packages.RUNTIME_PACKAGES)).values()) == {"ok"}
+    assert check_python().status == "ok"
+
+
+def test_check_python_fails_when_it_is_too_old() -> None:
+    check = check_python((sys.version_info.major, sys.version_info.minor + 1))
+    assert check.status == "failed"
+    assert check.remedy.startswith("install Python")
+
+
+def test_check_packages_say_what_to_install_when_one_is_missing_old_or_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fs_test_broken.py").write_text("raise ImportError('libfoo.so is missing')")
+    monkeypatch.syspath_prepend(tmp_path)
+    versions = {"old": "1.2.3rc1", "broken": "2.0"}
+
+    def version(name: str) -> str:
+        if name not in versions:
+            raise PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr(packages, "version", version)
+    wanted = [Package("none", "json", "1"), Package("old", "json", "1.3"), Package("broken", "fs_test_broken", "1")]
+    missing, old, broken = check_packages(wanted)
+    assert (missing.actual, missing.remedy) == ("not installed", "pip install 'none>=1'")
+    assert (old.status, old.actual) == ("failed", "1.2.3rc1")
+    assert "libfoo.so is missing" in broken.actual
+    assert "--force-reinstall" in broken.remedy
+
+
+# ---- ONNX Runtime
+
+
+def test_check_onnx_runtime_opens_the_cpu_provider() -> None:
+    status = _status(check_onnx_runtime(needs_cpu=True, needs_cuda=False))
+    assert status["onnxruntime"] == status["onnxruntime.cpu"] == "ok"
+
+
+def test_check_onnx_runtime_fails_when_a_listed_provider_gives_way_to_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = SimpleNamespace(
+        __version__="1.31",
+        set_default_logger_severity=lambda _: None,
+        get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
+        InferenceSession=lambda *_, **__: SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"]),
+    )
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    for needed, expected in ((True, "failed"), (False, "absent")):
+        checks = check_onnx_runtime(needs_cpu=True, needs_cuda=needed)
+        cuda = next(check for check in checks if check.id == "onnxruntime.cuda")
+        assert cuda.status == expected
+        assert cuda.actual == "a session opened CPUExecutionProvider instead"
+
+
+def test_check_onnx_runtime_fails_when_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    (check,) = check_onnx_runtime(needs_cpu=True, needs_cuda=False)
+    assert check.status == "failed"
+    assert "fs-runtime[cpu]" in check.remedy
+    (check,) = check_onnx_runtime(needs_cpu=False, needs_cuda=False)
+    assert check.status == "absent"
+
+
+# ---- NVIDIA and TensorRT
+
+
+def test_check_driver_names_the_gpu_when_there_is_one() -> None:
+    driver, gpu = check_driver(driver_of("8.9"), needed=True)
+    assert (driver.status, gpu.status) == ("ok", "ok")
+    assert gpu.actual == "Test GPU, compute capability 8.9, 8.0 GiB, 6.0 GiB free"
+
+
+@pytest.mark.parametrize(("needed", "status"), [(True, "failed"), (False, "absent")])
+def test_gpu_checks_fail_only_when_a_gpu_was_asked_for(
+    needed: bool, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_library(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", no_library)
+    checks = [
+        *check_driver(NO_GPU, needed=needed),
+        *nvidia.check_libraries(needed=needed),
+        *check_tensorrt({}, needed=needed),
+    ]
+    assert {check.status for check in checks} == {status}
+    assert len(checks) == 6
+
+
+def test_check_tensorrt_is_content_with_either() -> None:
+    assert _status(check_tensorrt({"tensorrt-rtx": "1.7.1"}, needed=True)) == {
+        "tensorrt": "absent",
+        "tensorrt-rtx": "ok",
+    }
+    broken = check_tensorrt({"tensorrt": "!libnvinfer.so.10 is missing"}, needed=True)[0]
+    assert (broken.status, broken.actual) == ("failed", "libnvinfer.so.10 is missing")
+
+
+# ---- plans
+
+
+@pytest.mark.parametrize(
+    ("settings", "host", "fault"),
+    [
+        ({}, HOST, None),
+        ({}, EngineHost("tensorrt-rtx", "1.7.1.200", "8.9"), None),
+        ({}, EngineHost("tensorrt", "1.7.1.116", "8.9"), "it is for tensorrt-rtx, here is tensorrt"),
+        ({}, EngineHost("tensorrt-rtx", "1.8.0.1", "8.9"), "built by tensorrt-rtx 1.7.1.116, here is 1.8.0.1"),
+        ({}, EngineHost("tensorrt-rtx", "1.7.1.116", "8.6"), "compute capability 8.9, this GPU has 8.6"),
+        ({"version_compatible": True}, EngineHost("tensorrt-rtx", "1.8.0", "8.9"), None),
+        ({"version_compatible": True}, EngineHost("tensorrt-rtx", "1.7.0", "8.9"), "here is 1.7.0"),
+        ({"version_compatible": True}, EngineHost("tensorrt-rtx", "2.0.0", "8.9"), "here is 2.0.0"),
+        ({"hardware_compatible": True}, EngineHost("tensorrt-rtx", "1.7.1", "12.0"), None),
+        ({"hardware_compatible": True}, EngineHost("tensorrt-rtx", "1.7.1", "7.5"), "this GPU has 7.5"),
+    ],
+)
+def test_incompatibility_names_both_sides(settings: dict[str, bool], host: EngineHost, fault: str | None) -> None:
+    found = incompatibility(msgspec.structs.replace(ENGINE, settings=EngineSettings(**settings)), host)
+    assert found is None if fault is None else found is not None and fault in found
+
+
+def test_read_plan_refuses_when_the_plan_is_not_listed_or_changed(tmp_path: Path) -> None:
+    bundle = _bundle(tmp_path, ENGINE)
+    path = bundle.root / ENGINE.file
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"evil")
+    with pytest.raises(BundleError, match="changed while it was opened"):
+        read_plan(bundle, ENGINE)
+    with pytest.raises(BundleError, match="does not list"):
+        read_plan(_bundle(tmp_path / "other"), ENGINE)
+
+
+def test_check_engines_is_content_when_one_plan_runs(tmp_path: Path) -> None:
+    other = msgspec.structs.replace(ENGINE, file="engines/other/model.plan", compute_capability="12.0")
+    bundle = _bundle(tmp_path, ENGINE, other)
+    versions = {"tensorrt-rtx": "1.7.1.116"}
+    assert _status(check_engines(bundle, driver_of("8.9"), versions, needed=True)) == {
+        "plan.rtx": "ok",
+        "plan.other": "absent",
+    }
+    assert set(_status(check_engines(bundle, driver_of("7.5"), versions, needed=True)).values()) == {"failed"}
+    assert set(_status(check_engines(bundle, NO_GPU, versions, needed=False)).values()) == {"absent"}
+    (none,) = check_engines(_bundle(tmp_path / "none"), driver_of("8.9"), versions, needed=True)
+    assert (none.status, none.actual) == ("failed", "the bundle has none")
+
+
+def test_check_memory_fails_when_the_bundle_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = _bundle(tmp_path).manifest
+    assert check_memory(manifest, NO_GPU, on_gpu=False).status == "ok"
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:  9 kB\nMemAvailable:       4 kB\n")
+    monkeypatch.setattr(bundle_checks, "_MEMINFO", meminfo)
+    assert check_memory(manifest, NO_GPU, on_gpu=False).status == "failed"
+    assert check_memory(manifest, driver_of("8.9"), on_gpu=True).status == "ok"
+    assert check_memory(manifest, NO_GPU, on_gpu=True).status == "absent"
+
+
+def test_open_bundle_gives_the_readers_reason_and_remedy(tmp_path: Path) -> None:
+    root = tiny.write_bundle(tmp_path / "bundle")
+    (root / "model.onnx").write_bytes(b"damaged")
+    bundle, check = open_bundle(root)
+    assert bundle is None
+    assert check.status == "failed"
+    assert "model.onnx" in check.actual
+    assert check.remedy == "copy the whole bundle again"
+
+
+# ---- the command
+
+
+def test_doctor_is_content_when_there_is_no_gpu_and_none_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnosis, "ask_driver", lambda **_: NO_GPU)
+    root = tiny.write_bundle(tmp_path / "bundle")
+    outcome = invoke(cli, "doctor", root, "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    lines = [json.loads(line) for line in outcome.out.splitlines()]
+    assert {line["schema"] for line in lines} == {"fs-runtime/check/1"}
+    status = {line["id"]: line["status"] for line in lines}
+    assert status["driver"] == "absent"
+    assert status["bundle"] == status["memory.cpu"] == "ok"
+    assert "failed" not in status.values()
+
+
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_doctor_exits_4_with_remedies_when_the_gpu_asked_for_is_missing(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnosis, "ask_driver", lambda **_: NO_GPU)
+    outcome = invoke(cli, "doctor", "--device", device)
+    assert outcome.code == 4
+    assert "no NVIDIA driver" in outcome.out
+    assert "driver: install NVIDIA's driver" in outcome.err
+
+
+def test_doctor_exits_4_when_the_bundle_is_none(tmp_path: Path) -> None:
+    outcome = invoke(cli, "doctor", tmp_path / "nowhere")
+    assert outcome.code == 4
+    assert "name the bundle that fs-export wrote" in outcome.err
+
+
+def test_diagnose_gives_each_check_once() -> None:
+    names = [check.id for check in diagnose()]
+    assert len(names) == len(set(names))
