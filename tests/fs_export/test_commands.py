@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import skimage
 import torch
-from helpers import tiny_torch
+from helpers import tiny, tiny_torch
 from helpers.command import Outcome, invoke
+from helpers.engines import needs_rtx
 
 import fs_export
 import fs_runtime
@@ -121,6 +122,75 @@ def test_verify_exits_3_when_the_graph_was_changed_and_rehashed(lite0: tuple[Pat
     assert outcome.code == 3
     assert outcome.out == ""
     assert "does not compute what the original encoder computes" in outcome.err
+
+
+@needs_rtx
+@pytest.mark.slow
+def test_build_adds_a_plan_that_inspect_and_verify_know_when_the_weights_are_real(
+    lite0: tuple[Path, Outcome], tmp_path: Path
+) -> None:
+    root = tiny_torch.copy_of(lite0[0], tmp_path / "bundle")
+    expected = json.loads(lite0[1].out)["manifest_sha256"]
+    arguments = ("build", root, "--target", "tensorrt-rtx", "--compute-capability", "8.9", "--threads", 1)
+    assert invoke(cli, *arguments, "--expect-sha256", "0" * 64).code == 2
+    outcome = invoke(cli, *arguments, "--expect-sha256", expected, "--json")
+    assert outcome.code == 0, outcome.err
+    assert "not run, no GPU" in outcome.err or "smallest cosine" in outcome.err
+    content = json.loads(outcome.out)
+    assert content["schema"] == "fs-export/build/1"
+    (engine,) = content["engines"]
+    assert engine["bytes"] > 10_000_000
+    manifest = read_bundle(root, expect_sha256=content["manifest_sha256"]).manifest
+    assert manifest.engines[0].sha256 == engine["sha256"]
+    shown = invoke(runtime_cli, "inspect", root)
+    assert shown.code == 0
+    assert engine["sha256"][:12] in shown.out
+    verified = invoke(runtime_cli, "verify", root, "--threads", 1)
+    assert (verified.code, "has its hash; not opened" in verified.out) == (0, True)
+    plan = root / engine["file"]
+    plan.write_bytes(plan.read_bytes()[:-1] + b"\0")
+    assert invoke(runtime_cli, "verify", root, "--threads", 1).code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--target", "tensorrt-rtx", "--workspace", "0"],
+        ["--target", "openvino"],
+        ["--target", "tensorrt", "--threads", "0"],
+    ],
+)
+def test_build_exits_2_when_the_usage_is_wrong(arguments: list[str], tmp_path: Path) -> None:
+    outcome = invoke(cli, "build", tmp_path, *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "Usage: " in outcome.err
+
+
+def test_build_exits_4_when_tensorrt_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    monkeypatch.delitem(sys.modules, "polygraphy.config", raising=False)
+    root = tiny.write_bundle(tmp_path / "bundle")
+    outcome = invoke(cli, "build", root, "--target", "tensorrt")
+    assert (outcome.code, outcome.out) == (4, "")
+    assert "pip install 'fs-export[tensorrt]'" in outcome.err
+
+
+def test_doctor_knows_the_build_machines_packages() -> None:
+    outcome = invoke(cli, "doctor", "--json")
+    assert outcome.code == 0, outcome.err
+    lines = [json.loads(line) for line in outcome.out.splitlines()]
+    assert {line["schema"] for line in lines} == {"fs-export/check/1"}
+    status = {line["id"]: line["status"] for line in lines}
+    assert len(status) == len(lines)
+    assert {status[name] for name in ("python", "torch", "transformers", "onnx", "onnxruntime.cpu")} == {"ok"}
+
+
+def test_doctor_exits_4_when_a_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    outcome = invoke(cli, "doctor")
+    assert outcome.code == 4
+    assert "onnxscript: pip install" in outcome.err
 
 
 def test_list_shows_the_families_when_run() -> None:

@@ -7,9 +7,7 @@ from fs_runtime.doctor.check import Check, judged
 from fs_runtime.doctor.packages import first_line
 
 _MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
-_REMEDY = (
-    "install the TensorRT that built the plan (pip install tensorrt-rtx, or TensorRT 10.16 to 11); or use --device cpu"
-)
+_REMEDY = "install the TensorRT of the plan (pip install tensorrt-rtx, or TensorRT 10.16 to 11); or use --device cpu"
 
 
 def tensorrt_versions() -> dict[str, str]:

@@ -64,3 +64,34 @@ def test_verify_fails_when_the_bundle_is_damaged_or_gives_nonsense(tmp_path: Pat
     nonsense = invoke(cli, "verify", tiny.write_bundle(tmp_path / "nan", tiny.not_a_number()))
     assert nonsense.code == 2
     assert nonsense.out == ""
+
+
+def test_inspect_and_verify_say_what_is_known_of_plans(tmp_path: Path) -> None:
+    root = tiny.write_bundle(tmp_path / "bundle")
+    plan = root / "engines" / "rtx-sm89" / "model.plan"
+    plan.parent.mkdir(parents=True)
+    plan.write_bytes(b"plan")
+    engine = {
+        "file": "engines/rtx-sm89/model.plan",
+        "sha256": hashlib.sha256(b"plan").hexdigest(),
+        "bytes": 4,
+        "builder": "tensorrt-rtx",
+        "version": "1.7.1.116",
+        "precision_requested": "fp32",
+        "precision_observed": "fp32",
+        "compute_capability": "8.9",
+        "noise_batch": 4,
+        "parity_not_run": "no GPU",
+    }
+    tiny.edit_manifest(
+        root,
+        lambda manifest: manifest.update(engines=[{**engine, "graph_sha256": manifest["graphs"][0]["sha256"]}]),
+    )
+    outcome = invoke(cli, "inspect", root)
+    assert (outcome.code, outcome.err) == (0, "")
+    for piece in ("engines/rtx-sm89/model.plan", "tensorrt-rtx 1.7.1.116", "not run, no GPU", "8.9"):
+        assert piece in outcome.out
+    verified = invoke(cli, "verify", root)
+    assert verified.out == f"{root}: whole, and runs here\n{plan}: has its hash; not opened\n"
+    plan.write_bytes(b"evil")
+    assert invoke(cli, "verify", root).code == 2
