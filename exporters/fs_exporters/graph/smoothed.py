@@ -10,7 +10,7 @@ from fs_exporters.graph.exact_sum import exact_sum
 from fs_models.encoders import EncoderAdapter
 from fs_models.gsb import Booster
 
-_Products = Callable[[torch.Tensor], torch.Tensor]
+_Terms = Callable[[torch.Tensor], torch.Tensor]
 _Sums = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -43,26 +43,23 @@ class SmoothedGraph(nn.Module):
         """
         return self._outputs(
             self._raw(pixel_values + noise),
-            products=lambda rows: rows @ reference,
             terms=lambda rows: rows * reference,
             sums=lambda features, _: features.sum(0),
         )
 
-    def _outputs(
-        self, flat: torch.Tensor, *, products: _Products, terms: _Products, sums: _Sums
-    ) -> tuple[torch.Tensor, ...]:
+    def _outputs(self, flat: torch.Tensor, *, terms: _Terms, sums: _Sums) -> tuple[torch.Tensor, ...]:
         """Unit norm and reductions of raw features [N, D].
 
         Args:
             flat: fp32 raw features.
-            products: inner products [N] of rows [N, D] with their references.
-            terms: the terms [N, D] of these inner products.
+            terms: the terms [N, D] of the inner products of rows [N, D] with their references. No matrix product, which
+                some engines have in half precision only.
             sums: sums of the unit features [N, D], which also gets the raw norms [N].
         """
         if self.gives_features:
             raw_norm = torch.linalg.vector_norm(flat, dim=1)
             features = flat / raw_norm.unsqueeze(1)
-            return products(features), sums(features, raw_norm), raw_norm, features
+            return terms(features).sum(1), sums(features, raw_norm), raw_norm, features
         # Tokens stay inside, so these cosines are what is certified, and ordinary fp32 sums over so many numbers are
         # off by more than the certificate allows for (docs/theory.md section 8.4). The scale need only be near the
         # norm, and a power of two adds no rounding.
@@ -98,11 +95,8 @@ class MixedGraph(SmoothedGraph):
         Returns:
             cosine [N], feature_sum [K, D], raw_norm [N], and for pooled and cls taps features [N, D].
         """
-        draws = image_index.unsqueeze(1)
         return self._outputs(
             self._raw(pixel_values.index_select(0, image_index) + noise),
-            # With every reference, then each draw takes its own: a copy of its reference for each draw is far larger.
-            products=lambda rows: (rows @ reference.T).gather(1, draws).squeeze(1),
             terms=lambda rows: rows * reference.index_select(0, image_index),
             sums=lambda features, raw_norm: _sums(features, raw_norm, image_index, len(pixel_values)),
         )
