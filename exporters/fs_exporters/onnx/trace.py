@@ -111,10 +111,11 @@ def _strip_traces(model: ir.Model) -> None:
         for key in [key for key in node.metadata_props if key != NAME_SCOPES]:
             del node.metadata_props[key]
         node.doc_string = None
-    values = (value for node in graph for value in node.outputs)
-    for part in (*values, *graph.inputs, *graph.initializers.values(), graph):
-        part.metadata_props.clear()
-        part.doc_string = None
+    for value in (*(output for node in graph for output in node.outputs), *graph.inputs, *graph.initializers.values()):
+        value.metadata_props.clear()
+        value.doc_string = None
+    graph.metadata_props.clear()
+    graph.doc_string = None
 
 
 def _check_signature(model: onnx.ModelProto, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
