@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from helpers import families, tiny, tiny_torch
 from helpers.families import CASES, Case
 
 import fs_runtime
-from fs_exporters.onnx.half import to_fp16
+from fs_exporters.onnx.narrow import narrow
 from fs_exporters.pipeline import ExportResult, export_bundle
+from fs_exporters.tensorrt import BuildRequest, build_engines
 from fs_exporters.verify import verify_bundle
 
 # Relatives of a case that stays: their exports differ little.
@@ -65,16 +67,30 @@ def test_export_certifies_when_the_family_is_exported(export: Export, tmp_path: 
 
 @pytest.mark.parametrize("case", _TABLE)
 def test_verify_passes_when_the_family_is_at_half_precision(export: Export, tmp_path: Path, case: Case) -> None:
-    half = tiny_torch.copy_of(export(case).path, tmp_path / "half")
-    onnx.save_model(to_fp16(onnx.load(half / "model.onnx")), half / "model.onnx")
-    tiny_torch.rehash(half)
-    tiny.edit_manifest(half, lambda manifest: manifest["graphs"][0].update(precision="fp16"))
+    half = half_of(export(case).path, tmp_path / "half")
     assert verify_bundle(half, threads=1).smallest_cosine >= 0.999
 
 
 @pytest.mark.skipif(find_spec("tensorrt_rtx") is None, reason="needs tensorrt-rtx")
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("case", _TABLE)
-def test_graph_builds_when_tensorrt_rtx_takes_it(export: Export, case: Case) -> None:
-    from helpers import rtx
+def test_build_makes_a_plan_when_the_family_is_exported(
+    export: Export, tmp_path: Path, case: Case, precision: str
+) -> None:
+    """It shows that TensorRT-RTX takes the graph; running the plan needs a GPU (not run)."""
+    source = export(case).path
+    bundle = half_of(source, tmp_path / "b") if precision == "fp16" else tiny_torch.copy_of(source, tmp_path / "b")
+    [engine] = build_engines(bundle, BuildRequest("tensorrt-rtx", ("8.9",), threads=1)).engines
+    assert (engine.precision_observed, engine.compute_capability) == (precision, "8.9")
+    assert (bundle / engine.file).stat().st_size > 10_000
 
-    assert len(rtx.build(export(case).path / "model.onnx")) > 10_000
+
+def half_of(bundle: Path, target: Path) -> Path:
+    """The same bundle with its encoder in fp16, as an export of that precision writes it."""
+    half = tiny_torch.copy_of(bundle, target)
+    model = ir.load(half / "model.onnx")
+    narrow(model, ir.DataType.FLOAT16)
+    ir.save(model, half / "model.onnx")
+    tiny_torch.rehash(half)
+    tiny.edit_manifest(half, lambda manifest: manifest["graphs"][0].update(precision="fp16"))
+    return half
