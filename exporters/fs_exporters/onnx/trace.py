@@ -135,13 +135,15 @@ def _shape(value: onnx.ValueInfoProto) -> tuple[int | str, ...]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what the exporter says of libraries that are absent on purpose."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Silence what the exporter says of libraries that are absent on purpose and of constants that it leaves."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

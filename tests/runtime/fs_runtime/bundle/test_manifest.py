@@ -7,13 +7,15 @@ import pytest
 from helpers import tiny
 
 from fs_runtime.bundle import Manifest, read_bundle
-from fs_runtime.bundle.manifest import Booster, Engine, EngineSettings, File, Parity
+from fs_runtime.bundle.manifest import Booster, Calibration, Engine, EngineSettings, File, Parity
 
 
 def _full(manifest: Manifest) -> Manifest:
     """Every optional field filled in."""
     parity = Parity(
         graph="model.onnx",
+        ran="onnxruntime 1.31.1, cpu",
+        not_checked=("an engine's kernels",),
         image="synthetic",
         seed="0",
         pilot=32,
@@ -21,6 +23,8 @@ def _full(manifest: Manifest) -> Manifest:
         alpha=1e-3,
         smallest_cosine=0.1 + 0.2,
         smallest_cosine_allowed=0.99999,
+        mean_cosine=0.4,
+        mean_cosine_allowed=0.99999,
         largest_difference={"cosine": 1e-7},
         largest_difference_allowed={"cosine": 1e-4},
         angle_original=1.0 / 3.0,
@@ -41,8 +45,12 @@ def _full(manifest: Manifest) -> Manifest:
         settings=EngineSettings(workspace_mb=512, version_compatible=True),
         parity=parity,
     )
+    calibration = Calibration(
+        images=127, skipped=1, skipped_names=("broken.png",), pixels_sha256="d" * 64, seed="0" * 32
+    )
     return msgspec.structs.replace(
         manifest,
+        graphs=tuple(msgspec.structs.replace(graph, calibration=calibration) for graph in manifest.graphs),
         gsb=Booster(kind="default", sha256="b" * 64),
         engines=(engine,),
         files={"config.json": File(sha256="c" * 64, bytes=3)},
