@@ -14,7 +14,7 @@ from helpers import tiny_torch
 from torch import nn
 
 import fs_exporters
-from fs_exporters.onnx import OPSET
+from fs_exporters.onnx import NAME_SCOPES, OPSET
 from fs_exporters.onnx import trace as trace_function
 from fs_exporters.pipeline import ExportResult, export_bundle
 from fs_runtime import BundleError
@@ -75,7 +75,11 @@ def test_trace_leaves_nothing_of_the_build_machine_when_exported(
             assert trace not in data, trace
         assert not re.search(rb"line \d+", data)
         model = _model(result)
-        assert not any(node.doc_string or node.metadata_props for node in model.graph.node)
+        assert not any(node.doc_string for node in model.graph.node)
+        kept = {entry.key for node in model.graph.node for entry in node.metadata_props}
+        assert kept == {NAME_SCOPES}, "the modules' names stay, for errors about a node"
+        scopes = [entry.value for node in model.graph.node for entry in node.metadata_props]
+        assert any("encoder.linear" in scope for scope in scopes)
 
 
 def test_trace_changes_one_row_when_one_draw_changes(pooled_export: ExportResult) -> None:
