@@ -44,7 +44,7 @@ precision = options.group(
         "--calibration",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        help="For int8: photos like those the encoder will see. At least 16; 128 are enough.",
+        help="For int8: photos like those the encoder will see. At least 16; 128 are advised.",
     ),
 )
 

@@ -18,7 +18,7 @@ LEAST_IMAGES = 16
 """Fewer photos leave the scales to chance."""
 
 ENOUGH_IMAGES = 128
-"""Beyond this many nothing was gained (docs/precision.md)."""
+"""What is advised: the most that was tried (docs/precision.md)."""
 
 _SEED = 0
 _LISTED = 64
@@ -76,7 +76,7 @@ class CalibrationImages:
             unread = f", {len(self.skipped)} could not be read ({', '.join(self.skipped[:3])})" if self.skipped else ""
             raise InputError(
                 f"--calibration {self.folder} holds {self.taken} photos{unread}; int8 needs at least {LEAST_IMAGES}, "
-                f"and {ENOUGH_IMAGES} are enough: add photos like those that the encoder will see"
+                f"and {ENOUGH_IMAGES} are advised: add photos like those that the encoder will see"
             )
         return Calibration(
             images=self.taken,
@@ -96,7 +96,7 @@ def check_calibration(folder: Path | None) -> None:
     if folder is None:
         raise InputError(
             "--precision int8 needs photos to choose its scales by: give --calibration DIR with "
-            f"{LEAST_IMAGES} or more photos like those that the encoder will see; {ENOUGH_IMAGES} are enough"
+            f"{LEAST_IMAGES} or more photos like those that the encoder will see; {ENOUGH_IMAGES} are advised"
         )
     if not folder.is_dir():
         raise InputError(f"--calibration {folder} is not a folder: name a folder of photos")
@@ -104,7 +104,7 @@ def check_calibration(folder: Path | None) -> None:
     if found < LEAST_IMAGES:
         raise InputError(
             f"--calibration {folder} holds {found} photos; int8 needs at least {LEAST_IMAGES}, and {ENOUGH_IMAGES} are "
-            "enough: add photos like those that the encoder will see"
+            "advised: add photos like those that the encoder will see"
         )
 
 

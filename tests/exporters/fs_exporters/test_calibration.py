@@ -21,7 +21,7 @@ def _export(tmp_path: Path, **changes: object) -> ExportResult:
 
 
 def test_export_refuses_int8_when_there_are_no_photos(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"give --calibration DIR with 16 or more photos.*128 are enough") as caught:
+    with pytest.raises(InputError, match=r"give --calibration DIR with 16 or more photos.*128 are advised") as caught:
         _export(tmp_path)
     assert caught.value.exit_code == 2
     few = tiny_photos.save(tmp_path / "few", LEAST_IMAGES - 1)
