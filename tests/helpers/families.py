@@ -129,6 +129,10 @@ def _hidden(folder: Path, pixels: torch.Tensor) -> Outputs:
     return taps if output.pooler_output is None else {"pooled": output.pooler_output, **taps}
 
 
+def _without_class_token(folder: Path, pixels: torch.Tensor) -> Outputs:
+    return {tap: feature for tap, feature in _hidden(folder, pixels).items() if tap != "cls"}
+
+
 # ---- two towers
 
 
@@ -459,7 +463,7 @@ CASES: tuple[Case, ...] = (
             ),
             _exact_processor("ViTImageProcessorPil"),
         ),
-        _hidden,
+        _without_class_token,
         "pooled",
         7,
     ),

@@ -2,9 +2,15 @@
 
 from typing import Any
 
+from torch import nn
+
 from fs_models.encoders.checkpoint import Checkpoint
 from fs_models.encoders.registry import register
 from fs_models.encoders.transformers_adapter import TransformersAdapter
+from fs_runtime.bundle.manifest import Tap
+from fs_runtime.errors import InputError
+
+_CLASS_TOKENS = ("cls_token", "class_token", "class_embedding")
 
 
 @register
@@ -23,6 +29,15 @@ class HuggingFace(TransformersAdapter):
     def reads(cls, checkpoint: Checkpoint) -> bool:
         """Whether the base model of this type takes an image, or comes with code that the user trusts."""
         return "auto_map" in checkpoint.config or takes_images(checkpoint.model_type)
+
+    @classmethod
+    def build(cls, checkpoint: Checkpoint, tap: Tap) -> nn.Module:
+        """The base model; without a class token its first token is a patch like all others, and no ``cls``."""
+        network = super().build(checkpoint, tap)
+        names = [name for name, _ in network.named_parameters()]
+        if tap == "cls" and not any(part in name for part in _CLASS_TOKENS for name in names):
+            raise InputError(f"{checkpoint.model} has no class token, so no tap 'cls': use another --tap")
+        return network
 
 
 def takes_images(model_type: str) -> bool:

@@ -41,14 +41,13 @@ class OnnxNetwork(nn.Module):
             raise InputError(f"{name} has the operators {', '.join(unknown)}, which this adapter does not know")
         self._steps = [(node.op_type, list(node.input), node.output[0], _attributes(node)) for node in alive]
         needed = {value for node in alive for value in node.input} - reached - {""}
-        self._buffer = {}
-        for index, (tensor, value) in enumerate(_constants(model, sorted(needed)).items()):
-            self._buffer[tensor] = f"weight_{index}"
-            self.register_buffer(f"weight_{index}", value)
+        constants = _constants(model, sorted(needed))
+        self._place = {tensor: index for index, tensor in enumerate(constants)}
+        self.weights = nn.ParameterList([nn.Parameter(value, requires_grad=False) for value in constants.values()])
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """The feature [B, D] of images [B, 3, H, W]."""
-        known = {tensor: self.get_buffer(buffer) for tensor, buffer in self._buffer.items()}
+        known: dict[str, torch.Tensor] = {tensor: self.weights[index] for tensor, index in self._place.items()}
         known[self.image] = image
         for operator, inputs, output, attributes in self._steps:
             known[output] = _OPERATORS[operator]([known[name] for name in inputs if name], attributes)

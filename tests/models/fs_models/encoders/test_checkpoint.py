@@ -17,7 +17,7 @@ from fs_runtime.errors import InputError
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("models")
-    names = ("clip", "siglip", "llava", "llava-next", "qwen2-vl", "siglip2", "vit")
+    names = ("clip", "siglip", "llava", "llava-next", "qwen2-vl", "siglip2", "swin", "vit")
     return {case.name: families.save(case, root / case.name) for case in families.CASES if case.name in names}
 
 
@@ -117,6 +117,10 @@ def test_load_refuses_a_pooled_feature_that_the_model_has_not(folder):
     edit(siglip, "config.json", lambda config: config["vision_config"].update(vision_use_head=False))
     assert "has no tap 'pooled'" in refusal(siglip)
     assert load_encoder(LoadRequest(str(siglip), "tokens")).spec.tap == "tokens"
+
+
+def test_load_refuses_a_class_token_that_the_model_has_not(folder):
+    assert "has no class token" in refusal(folder("swin"), tap="cls")
 
 
 def test_load_names_the_taps_when_the_family_lacks_one(folder):
