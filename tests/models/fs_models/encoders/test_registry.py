@@ -4,7 +4,7 @@ import pytest
 import torch
 from helpers import tiny_torch
 
-from fs_models.encoders import LoadRequest, families, load_encoder
+from fs_models.encoders import LoadRequest, families, load_encoder, registry
 from fs_models.encoders.checkpoint import could_be_checkpoint
 from fs_runtime.errors import InputError
 
@@ -12,10 +12,19 @@ from fs_runtime.errors import InputError
 def test_families_list_efficientnet_lite_before_the_general_one_when_asked() -> None:
     names = [family.family for family in families()]
     assert names[0] == "efficientnet-lite"
+    assert names[-1] == "huggingface"
     assert len(set(names)) == len(names)
     for family in families():
         assert family.taps
         assert all(family.accepts(example) or could_be_checkpoint(example) for example in family.examples[:-1])
+
+
+def test_families_keep_their_order_when_one_was_imported_before_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = list(families())
+    turned = dict(reversed(registry._FAMILIES.items()))
+    monkeypatch.setattr(registry, "_FAMILIES", turned)
+    found = list(families())
+    assert [family.__module__ for family in found] == [family.__module__ for family in expected]
 
 
 @pytest.mark.parametrize("model", ["efficientnet-lite9", "efficientnet-b0", "Efficientnet-lite0", "", "resnet"])
