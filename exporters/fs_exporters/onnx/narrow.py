@@ -10,8 +10,10 @@ import onnx_ir as ir
 
 from fs_exporters.onnx.region import encoder_region
 
-# Normalisations and reductions lose digits that no later layer can restore; their weights are few.
+# Normalisations and reductions lose digits that no later layer can restore; their weights are few. At opset 18 the RMS
+# norm is made of single operators, whose squares would overflow fp16 from |x| = 256 on.
 _KEPT_OPERATORS = (
+    "Pow",
     "LayerNormalization",
     "RMSNormalization",
     "GroupNormalization",

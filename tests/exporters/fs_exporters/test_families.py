@@ -69,6 +69,8 @@ def test_export_certifies_when_the_family_is_exported(export: Export, tmp_path: 
 def test_verify_passes_when_the_family_is_at_half_precision(export: Export, tmp_path: Path, case: Case) -> None:
     half = half_of(export(case).path, tmp_path / "half")
     assert verify_bundle(half, threads=1).smallest_cosine >= 0.999
+    squared = {node.inputs[0].dtype for node in ir.load(half / "model.onnx").graph if node.op_type == "Pow"}
+    assert squared <= {ir.DataType.FLOAT}, "squares of real activations overflow fp16"
 
 
 @pytest.mark.skipif(find_spec("tensorrt_rtx") is None, reason="needs tensorrt-rtx")

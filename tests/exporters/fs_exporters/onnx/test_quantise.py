@@ -49,7 +49,7 @@ def test_quantise_gives_every_product_with_weights_int8_inputs_and_nothing_else(
             assert not any(source is not None and source.op_type == "QuantizeLinear" for source in sources)
     # Six matrices a layer, the patches, and the pooler; the attention's own products have no weights.
     assert kinds == {"MatMul": 12, "Conv": 1, "Gemm": 1}
-    assert sum(node.op_type == "MatMul" for node in graph.node) == 12 + 4 + 1, "attention's products, and the cosines"
+    assert sum(node.op_type == "MatMul" for node in graph.node) == 12 + 4, "attention's products"
 
 
 def test_quantise_keeps_scales_constant_and_weights_symmetric_in_seven_bits(vit: ExportResult) -> None:
