@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fs_runtime.backends import Backend, find_backend
 from fs_runtime.bundle import Bundle, Manifest, read_bundle
-from fs_runtime.bundle.prototypes import Prototypes, prototype_names, read_prototypes
+from fs_runtime.bundle.prototypes import Prototypes, only_prototypes, prototype_names, read_prototypes
 from fs_runtime.certificates.feature import FeatureCertificate
 from fs_runtime.certificates.prediction import PredictionCertificate
 from fs_runtime.certificates.prediction_settings import Kinds, PredictionSettings
@@ -248,17 +248,19 @@ class SmoothedEncoder:
         given = Seed.make(seed)
         return self._certifier.many(images, task, None if seed is None else given, progress)
 
-    def prototypes(self, source: PrototypesLike) -> Prototypes:
+    def prototypes(self, source: PrototypesLike | None = None) -> Prototypes:
         """Prototypes for this bundle's features: read once where they are the bundle's own.
 
         Args:
             source: a name in the bundle, the path of a ``.safetensors`` file with its ``.labels.txt`` beside it, or
-                prototypes, which are returned as they are.
+                prototypes, which are returned as they are; None: the bundle's own, where it has one set.
 
         Raises:
-            BundleError: the bundle has none of that name.
+            BundleError: the bundle has none of that name; for None: none or several.
             InputError: files that are missing, damaged, or of another dimension than the bundle's features.
         """
+        if source is None:
+            source = only_prototypes(self._bundle)
         if isinstance(source, Prototypes):
             return source
         if str(source) in self._prototypes:
@@ -271,7 +273,7 @@ class SmoothedEncoder:
     def classify(
         self,
         image: ImageLike,
-        prototypes: PrototypesLike = "imagenet",
+        prototypes: PrototypesLike | None = None,
         *,
         draws: int = 1024,
         alpha: float = 1e-3,
@@ -331,7 +333,7 @@ class SmoothedEncoder:
     def classify_many(
         self,
         images: Iterable[ImageLike],
-        prototypes: PrototypesLike = "imagenet",
+        prototypes: PrototypesLike | None = None,
         *,
         draws: int = 1024,
         alpha: float = 1e-3,
@@ -408,7 +410,7 @@ class SmoothedEncoder:
             again = self._certifier.one(prepared, PredictionTask.again(certificate, found), seed, progress)
         return Replay.compared(certificate, again)
 
-    def _prediction_task(self, prototypes: PrototypesLike, **asked: Any) -> PredictionTask:
+    def _prediction_task(self, prototypes: PrototypesLike | None, **asked: Any) -> PredictionTask:
         settings = PredictionSettings.checked(self.manifest, self.prototypes(prototypes), **asked)
         return PredictionTask(settings, self.manifest.sigma)
 

@@ -84,6 +84,26 @@ def prototype_names(manifest: Manifest) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if f"{FOLDER}/{name}{_VECTORS}" in manifest.files))
 
 
+def only_prototypes(bundle: Bundle) -> str:
+    """The name of a bundle's prototypes, where it has one set.
+
+    Raises:
+        BundleError: it has none, or several.
+    """
+    names = prototype_names(bundle.manifest)
+    if len(names) != 1:
+        has = (
+            f"has several sets of prototypes, {', '.join(names)}: name one"
+            if names
+            else (
+                "has no prototypes: name a file of them that ends in .safetensors, or export it with --labels, "
+                "--prototypes-from or --gallery"
+            )
+        )
+        raise BundleError(f"{bundle.root} {has}")
+    return names[0]
+
+
 def read_prototypes(source: str | Path, bundle: Bundle) -> Prototypes:
     """The prototypes called ``source`` in a bundle, or those of a file.
 

@@ -16,10 +16,9 @@ from fs_runtime.cli.prediction_table import classify_explanation, classify_table
 @options.images
 @click.option(
     "--prototypes",
-    default="imagenet",
-    show_default=True,
     metavar="NAME|FILE",
-    help="What the labels stand for: prototypes of the bundle, or FILE.safetensors with FILE.labels.txt beside it.",
+    help="What the labels stand for: prototypes of the bundle, or FILE.safetensors with FILE.labels.txt beside it. "
+    "Default: the bundle's, where it has one set.",
 )
 @click.option(
     "--top-k",
@@ -37,7 +36,7 @@ from fs_runtime.cli.prediction_table import classify_explanation, classify_table
 def classify(
     bundle: Path,
     images: tuple[str, ...],
-    prototypes: str,
+    prototypes: str | None,
     top_k: int,
     draws: int | None,
     alpha: float | None,

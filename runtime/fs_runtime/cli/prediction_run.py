@@ -23,7 +23,7 @@ def predict(
     bundle: Path,
     images: tuple[str, ...],
     *,
-    prototypes: str,
+    prototypes: str | None,
     places: Places,
     table: Callable[[list[PredictionCertificate]], RenderableType],
     explanation: Callable[[list[PredictionCertificate]], str],
@@ -42,7 +42,7 @@ def predict(
         command: which one asks.
         bundle: folder.
         images: names.
-        prototypes: a name in the bundle, or a path.
+        prototypes: a name in the bundle, or a path; None: the bundle's only ones.
         places: where results go.
         table: of all predictions, for people.
         explanation: of the table, in words.

@@ -14,7 +14,14 @@ import safetensors.numpy
 from helpers import tiny
 
 from fs_runtime.bundle import Bundle, prototypes, read_bundle
-from fs_runtime.bundle.prototypes import FOLDER, Prototypes, prototype_names, read_prototypes, write_prototypes
+from fs_runtime.bundle.prototypes import (
+    FOLDER,
+    Prototypes,
+    only_prototypes,
+    prototype_names,
+    read_prototypes,
+    write_prototypes,
+)
 from fs_runtime.errors import BundleError, InputError
 
 VECTORS = np.random.default_rng(1).standard_normal((4, 6)) * [[1.0], [1e-3], [7.0], [1e4]]
@@ -127,6 +134,14 @@ def test_read_prototypes_lists_the_names_when_one_is_unknown(bundle: Bundle, tmp
             read_prototypes(name, bundle)
     with pytest.raises(BundleError, match="it has none"):
         read_prototypes("cats", bundle_with(tmp_path / "other"))
+
+
+def test_only_prototypes_names_the_set_when_there_is_one_and_refuses_otherwise(tmp_path: Path) -> None:
+    assert only_prototypes(bundle_with(tmp_path / "one", "cats")) == "cats"
+    with pytest.raises(BundleError, match="several sets of prototypes, cats, dogs: name one"):
+        only_prototypes(bundle_with(tmp_path / "two", "cats", "dogs"))
+    with pytest.raises(BundleError, match="has no prototypes: name a file"):
+        only_prototypes(bundle_with(tmp_path / "none"))
 
 
 def test_read_prototypes_refuses_when_the_bundle_lacks_the_labels(bundle: Bundle) -> None:
