@@ -109,7 +109,7 @@ def test_classify_uses_the_cone_when_there_are_tokens(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("bundle", "flags", "message"),
     [
-        ("plain", (), "has no prototypes named 'imagenet'"),
+        ("plain", (), "has no prototypes: name a file"),
         ("bundle", ("--prototypes", "cars"), "no prototypes named 'cars' (it has imagenet)"),
         ("bundle", ("--prototypes", "missing.safetensors"), "missing.safetensors cannot be read"),
         ("bundle", ("--prototypes", "seven.safetensors"), "7 dimensions"),
