@@ -4,9 +4,10 @@
 
 certifies photos, evenly spaced among those of the folder (default: scikit-image's four), at sigma 0.25 and 0.1 with 512
 and 2,048 draws, both numbers fixed beforehand: 512 draws and their pilot are the first of the 2,048 and of theirs, so
-that one pass of the graph serves both. It prints the certified angle in degrees at r = sigma/4, sigma/2 and sigma for the bound gram, median and
-quartiles over the photos, the medians of angle-law and fcsb from the same draws, and the floor that no certificate can
-go below; and writes benchmarks/results/natural_photos.json. Exit code 1 where a median of gram misses its target.
+that one pass of the graph serves both. It prints the certified angle in degrees at r = sigma/4, sigma/2 and sigma for
+the bound gram, median and quartiles over the photos, the medians of angle-law and fcsb from the same draws, and the
+floor that no certificate can go below; and writes benchmarks/results/natural_photos.json. Exit code 1 where a median
+of gram misses its target.
 """
 
 import math
