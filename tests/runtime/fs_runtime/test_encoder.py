@@ -73,11 +73,11 @@ def _unit(vector: Floats) -> Floats:
 
 
 def _thresholds(cosines: Floats) -> list[float]:
-    """The pilot's quantiles and multiples, as docs/theory.md lists them."""
+    """The pilot's quantiles and multiples, as docs/theory.md lists them, each 4e-6 of cosine beyond."""
     angles = np.arccos(np.clip(cosines, -1.0, 1.0))
     largest = angles.max()
     wanted = [*np.quantile(angles, [0.3, 0.6, 0.85]), largest, 1.15 * largest, 1.4 * largest]
-    return sorted(wanted)
+    return sorted(np.arccos(np.cos(wanted) - 4e-6))
 
 
 # ---- against NumPy
