@@ -11,7 +11,7 @@ _PACKAGES = (
     Package("transformers", "transformers", "5.0"),
     Package("onnx", "onnx", "1.18"),
     Package("onnxscript", "onnxscript", "0.5"),
-    Package("onnxconverter-common", "onnxconverter_common", "1.16"),
+    Package("onnx-ir", "onnx_ir", "1.1"),
 )
 
 

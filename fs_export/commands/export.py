@@ -10,6 +10,7 @@ import msgspec
 from fs_export import options
 from fs_export.parity_table import show_parity
 from fs_export.stages import next_commands, stage_reporter
+from fs_runtime.bundle.prototypes import prototype_names
 from fs_runtime.cli.options import as_json, threads
 from fs_runtime.cli.terminal import cell, data, megabytes, printable, table
 
@@ -131,11 +132,16 @@ def export(
     else:
         click.echo(printable(f"{output}  manifest sha256 {result.manifest_sha256}"))
     if precision == "bf16":
-        next_commands(f"fs-runtime inspect {folder}", f"fs-export verify {folder}")
+        next_commands(f"fs-runtime inspect {folder}", f"fs-export build {folder} --target tensorrt-rtx")
         return
+    expected = f"--expect-sha256 {result.manifest_sha256}"
     next_commands(
         f"fs-runtime inspect {folder}",
-        f"fs-runtime certify {folder} PHOTO.jpg --expect-sha256 {result.manifest_sha256}",
+        f"fs-runtime certify {folder} PHOTO.jpg {expected}",
+        *(
+            f"fs-runtime classify {folder} PHOTO.jpg --prototypes {name} {expected}"
+            for name in prototype_names(result.manifest)
+        ),
     )
 
 

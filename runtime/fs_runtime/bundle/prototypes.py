@@ -93,7 +93,7 @@ def only_prototypes(bundle: Bundle) -> str:
     names = prototype_names(bundle.manifest)
     if len(names) != 1:
         has = (
-            f"has several sets of prototypes, {', '.join(names)}: name one"
+            f"has several sets of prototypes, {', '.join(names)}: name one with --prototypes"
             if names
             else (
                 "has no prototypes: name a file of them that ends in .safetensors, or export it with --labels, "

@@ -24,6 +24,7 @@ from fs_runtime.certification.prediction import (
     VoteLaw,
     best_labels,
     drawn_radius,
+    same_labels,
 )
 from fs_runtime.errors import InputError
 
@@ -160,9 +161,14 @@ class PredictionCertificate:
 
     @property
     def own_kinds(self) -> tuple[Kind, ...]:
-        """The kinds whose claim is about ``labels``; a vote may be about others."""
-        own = {label.index for label in self.labels}
-        return tuple(claim.kind for claim in self.claims if {label.index for label in claim.labels} == own)
+        """The kinds whose claim is about ``labels``, or a twin of the label; a vote may be about others."""
+        own = tuple(label.index for label in self.labels)
+
+        def said(claim: Claim) -> bool:
+            members, twins = ([label.index for label in part] for part in (claim.labels, claim.twins))
+            return same_labels(own, members, twins)
+
+        return tuple(claim.kind for claim in self.claims if said(claim))
 
     @property
     def kind(self) -> Kind | None:

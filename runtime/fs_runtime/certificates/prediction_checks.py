@@ -114,6 +114,8 @@ def _sound_claims(certificate: "PredictionCertificate") -> bool:
         bool(claims)
         and len({claim.kind for claim in claims}) == len(claims)
         and sum(claim.alpha for claim in claims) <= certificate.alpha * (1.0 + _ALPHA_SLACK)
+        # Shares that were chosen after the draws would not hold together.
+        and all(math.isclose(claim.alpha, claims[0].alpha, rel_tol=_ALPHA_SLACK) for claim in claims)
         and all(_sound_claim(claim, certificate) for claim in claims)
     )
 

@@ -59,7 +59,7 @@ class Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         original_radius: the l2 radius over the original image's [0, 1] pixels that it covers (docs/theory.md section
             7).
         kind: of the claim with the largest radius about ``labels``; None where nothing is certified about them.
-        abstained: whether no claim certifies a positive radius for ``labels``.
+        abstained: whether no claim certifies a positive radius for ``labels`` or, with ``until``, its radius.
         until: the radius at which the draws were to stop; None where their number was fixed beforehand.
         outcome: of ``until``: ``proved``; ``hopeless``, given up; ``undecided``, not proved by the most draws; None
             where the number of draws was fixed beforehand.

@@ -22,6 +22,7 @@ _OTHER_BACKEND = 2e-3
 _OTHER_COUNTS = 0.005
 # What is said of an image is computed without any backend, in float64.
 _SAME_IMAGE, _NO_DISTANCE = 1e-6, 1e-12
+_SAME_SETTING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Replay:
     On the same backend, version and device every count must be the same and every number equal to 1e-9. On another one
     numbers may differ by 2e-3 and by that part of their size, an eigenvalue by its root, and counts by 0.5 % of the
     draws (at least 2), as features are rounded otherwise and a draw close to a threshold may fall on its other side.
-    What is said of the image must be equal to 1e-6 anywhere.
+    What is said of the image must be equal to 1e-6 anywhere, alpha and sigma to 1e-9.
 
     This holds for predictions too, votes counted like the rest; on another backend their sets of labels must be the
     same, and near equals among them may stand in another order or a near equal be the runner-up. Of a reference that a
@@ -197,6 +198,10 @@ def _unlike(name: str, stated: Any, found: Any, relative: float, counts: int) ->
         # Features that move by as much move its root by no more; itself it is far smaller than they are.
         moved = abs(math.sqrt(max(stated, 0.0)) - math.sqrt(max(found, 0.0)))
         if moved > relative and not math.isclose(stated, found, rel_tol=relative, abs_tol=_NO_DISTANCE):
+            yield name, stated, found
+    elif isinstance(stated, float) and name.rpartition(".")[2] in ("alpha", "sigma"):
+        # Settings, which no backend computes; alpha may be smaller than any tolerance for numbers.
+        if not math.isclose(stated, found, rel_tol=_SAME_SETTING):
             yield name, stated, found
     elif isinstance(stated, float):
         if not math.isclose(stated, found, rel_tol=relative, abs_tol=relative):

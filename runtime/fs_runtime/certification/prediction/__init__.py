@@ -15,7 +15,7 @@ from fs_runtime.certification.prediction.estimator import (
 from fs_runtime.certification.prediction.label_cone import LabelCone
 from fs_runtime.certification.prediction.label_estimator import LabelEstimator, LabelEvidence, drawn_radius
 from fs_runtime.certification.prediction.margin import MarginLaw
-from fs_runtime.certification.prediction.rivals import RivalPair, Rivals, best_labels, voted_labels
+from fs_runtime.certification.prediction.rivals import RivalPair, Rivals, best_labels, same_labels, voted_labels
 from fs_runtime.certification.prediction.target import LabelTarget
 from fs_runtime.certification.prediction.vote import VoteLaw
 
@@ -35,6 +35,7 @@ __all__ = [
     "best_labels",
     "divided_alpha",
     "drawn_radius",
+    "same_labels",
     "smallest_draws",
     "voted_labels",
 ]

@@ -10,12 +10,17 @@ import numpy.typing as npt
 
 from fs_runtime.certification.confidence.mixture import BetaPrior
 from fs_runtime.certification.errors import CertificationError, TooFewDrawsError
-from fs_runtime.certification.estimation.checks import unit_rows
+from fs_runtime.certification.estimation.checks import UNIT_SLACK, unit_rows
 from fs_runtime.certification.estimation.pilot import reference_of
 from fs_runtime.certification.laws.tails import COSINE_SLACK, TailBounds, count_beyond
 from fs_runtime.certification.normal import Floats
 from fs_runtime.certification.prediction.margin import MarginLaw, most_thresholds, plan_margin_thresholds
-from fs_runtime.certification.prediction.rivals import Rivals, best_labels, checked_prototypes, voted_labels
+from fs_runtime.certification.prediction.rivals import (
+    Rivals,
+    best_labels,
+    checked_prototypes,
+    voted_labels,
+)
 from fs_runtime.certification.prediction.vote import VoteLaw
 
 Kind = Literal["cone", "margin", "vote"]
@@ -92,7 +97,7 @@ class PredictionEstimator:
         self._counters: list[_MarginCounter | _VoteCounter] = []
         rivals: Rivals | None = None
         if "margin" in kinds:
-            vector = reference_of(rows.mean(axis=0) if reference is None else reference)
+            vector = reference_of(rows.mean(axis=0)) if reference is None else _unit(reference)
             rivals = Rivals(checked, best_labels(vector, checked, top_k))
             self._counters.append(_MarginCounter(rivals, rivals.margins(rows), draws))
         if "vote" in kinds:
@@ -170,6 +175,12 @@ class _VoteCounter:
 
     def evidence(self, draws: int, alpha: float, any_time: bool) -> VoteLaw:
         return VoteLaw(self._count, draws, alpha, self._prior if any_time else None)
+
+
+def _unit(reference: npt.ArrayLike) -> Floats:
+    """The reference, as it is where it has unit length: normalised again it might favour another of two equals."""
+    vector = np.asarray(reference, dtype=np.float64)
+    return vector if abs(float(np.linalg.norm(vector)) - 1.0) <= UNIT_SLACK else reference_of(vector)
 
 
 def _votes(margins: Floats) -> int:

@@ -15,7 +15,7 @@ from fs_runtime.certification.normal import Floats
 from fs_runtime.certification.prediction.estimator import Kind, LabelClaim, PredictionEstimator, divided_alpha
 from fs_runtime.certification.prediction.label_cone import LabelCone
 from fs_runtime.certification.prediction.margin import MarginLaw
-from fs_runtime.certification.prediction.rivals import Rivals, best_labels, checked_prototypes
+from fs_runtime.certification.prediction.rivals import Rivals, best_labels, checked_prototypes, same_labels
 from fs_runtime.certification.prediction.target import LabelTarget
 from fs_runtime.certification.prediction.vote import VoteLaw
 
@@ -99,13 +99,13 @@ class LabelEstimator:
         self._sigma, self._target, self._grid_cost = sigma, target, grid_cost
         self.draws, self.most_draws = 0, draws
         self.decided: Decision | None = None
-        self._members = frozenset(best_labels(reference, vectors, top_k))
+        self._members = best_labels(reference, vectors, top_k)
         self._cone: FixedDrawsEstimator | AnyTimeEstimator | None = None
         self._cone_target: Target | None = None
         if "cone" in kinds:
             if bound is None:
                 raise CertificationError('the kind "cone" needs the bound that its angle is certified by')
-            rivals = Rivals(vectors, best_labels(reference, vectors, top_k))
+            rivals = Rivals(vectors, self._members)
             cone = LabelCone(rivals.nearest(reference).margin)
             if target is None:
                 self._cone = FixedDrawsEstimator(pilot, reference, sigma=sigma, alpha=share, bound=bound, draws=draws)
@@ -177,7 +177,7 @@ class LabelEstimator:
         if self._drawn is not None and self.draws >= min(self._next_check, self._next_doubt):
             if self.draws >= self._next_check:
                 self._next_check = min(math.ceil(_STEP * self.draws), self.most_draws)
-            own = [claim for claim in self._drawn.finish() if self._members == frozenset(claim.members)]
+            own = [claim for claim in self._drawn.finish() if same_labels(self._members, claim.members, claim.twins)]
             if any(self._radius(claim.evidence) >= target.radius for claim in own):
                 return "proved"
             if not own:

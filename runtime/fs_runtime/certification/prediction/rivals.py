@@ -159,7 +159,14 @@ def best_labels(feature: Floats, prototypes: Floats, k: int = 1) -> tuple[int, .
     """
     _check_dimension(feature[None, :], prototypes)
     _check_size(k, len(prototypes))
-    return tuple(int(index) for index in np.argsort(-(prototypes @ feature), kind="stable")[:k])
+    # A matrix product may give equal rows different last bits, and another order with them.
+    scores = np.einsum("ij,j->i", prototypes, feature)
+    return tuple(int(index) for index in np.argsort(-scores, kind="stable")[:k])
+
+
+def same_labels(own: Sequence[int], members: Sequence[int], twins: Sequence[int]) -> bool:
+    """Whether what is said of ``members`` holds for the labels ``own``: the same set, or a twin of one label."""
+    return set(own) == set(members) or (len(own) == len(members) == 1 and own[0] in twins)
 
 
 def voted_labels(features: Floats, prototypes: Floats, k: int = 1) -> tuple[int, ...]:
@@ -171,15 +178,22 @@ def voted_labels(features: Floats, prototypes: Floats, k: int = 1) -> tuple[int,
     _check_size(k, len(prototypes))
     _check_dimension(features, prototypes)
     votes: Counter[tuple[int, ...]] = Counter()
+    first = _first_equal(prototypes)
     for rows in _slices(len(features), max(1, _MOST_NUMBERS // len(prototypes))):
-        scores = features[rows] @ prototypes.T
-        best = scores.argmax(axis=1)[:, None] if k == 1 else np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        scores = (features[rows] @ prototypes.T)[:, first]
+        best = scores.argmax(axis=1)[:, None] if k == 1 else np.argsort(-scores, axis=1, kind="stable")[:, :k]
         votes.update(tuple(sorted(int(index) for index in row)) for row in best)
     most = max(votes.values())
     # Among sets with as many votes the lowest indices: any fixed rule will do.
     chosen = min(labels for labels, count in votes.items() if count == most)
     mean = features.mean(axis=0)
     return tuple(sorted(chosen, key=lambda index: -float(prototypes[index] @ mean)))
+
+
+def _first_equal(prototypes: Floats) -> npt.NDArray[np.int64]:
+    """[C] the lowest label with the very same prototype."""
+    seen: dict[bytes, int] = {}
+    return np.array([seen.setdefault(row.tobytes(), index) for index, row in enumerate(prototypes)], dtype=np.int64)
 
 
 def _check_size(k: int, count: int) -> None:

@@ -287,3 +287,14 @@ def test_from_json_refuses_when_the_feature_certificate_is_damaged(text: str) ->
         PredictionCertificate.from_json(put(text, ("feature", "schema"), "other"))
     with pytest.raises(InputError, match=r"is not a certificate of schema fs-runtime/feature-certificate/1"):
         PredictionCertificate.from_json(put(text, ("feature",), [1]))
+
+
+def test_from_json_refuses_when_alpha_was_shared_after_the_draws(drawn: str) -> None:
+    """Two fields that agree with each other: the larger share would buy one claim a larger radius."""
+    content = json.loads(drawn)
+    for claim, share in zip(content["claims"], (0.001, 0.999), strict=True):
+        claim["alpha"] = share * content["alpha"]
+        evidence = claim["evidence"]
+        (evidence["tails"] if claim["kind"] == "margin" else evidence)["alpha"] = claim["alpha"]
+    with pytest.raises(InputError, match="numbers contradict each other"):
+        PredictionCertificate.from_json(json.dumps(content))

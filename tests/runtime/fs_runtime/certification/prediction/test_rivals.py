@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from fs_runtime.certification import CertificationError
-from fs_runtime.certification.prediction import Rivals, best_labels, rivals, voted_labels
+from fs_runtime.certification.prediction import Rivals, best_labels, rivals, same_labels, voted_labels
 
 Floats = npt.NDArray[np.float64]
 K = [1, 2, 5]
@@ -244,3 +244,25 @@ def test_voted_labels_are_the_commonest_set_when_its_order_varies(k: int) -> Non
 def test_voted_labels_take_the_lower_when_votes_are_even() -> None:
     features = np.eye(3)[[2, 1, 2, 1]]
     assert voted_labels(features, np.eye(3)) == (1,)
+
+
+def test_labels_are_the_lowest_of_equals_when_prototypes_stand_twice() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        prototypes = rng.standard_normal((40, 257))
+        prototypes /= np.linalg.norm(prototypes, axis=1)[:, None]
+        prototypes[[11, 29]] = prototypes[7]
+        features = prototypes[7] + 0.3 * rng.standard_normal((9, 257)) / 16.0
+        features /= np.linalg.norm(features, axis=1)[:, None]
+        assert best_labels(features[0], prototypes) == (7,)
+        assert best_labels(features[0], prototypes, 2) == (7, 11)
+        assert voted_labels(features, prototypes) == (7,)
+        assert set(voted_labels(features, prototypes, 2)) == {7, 11}
+
+
+def test_same_labels_takes_a_twin_for_one_label_only() -> None:
+    assert same_labels((3,), (3,), ())
+    assert same_labels((3,), (5,), (3, 8))
+    assert not same_labels((3,), (5,), (8,))
+    assert same_labels((1, 2), (2, 1), ())
+    assert not same_labels((1, 2), (1, 4), (2,))
