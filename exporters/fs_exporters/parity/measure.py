@@ -12,6 +12,8 @@ from torch import nn
 
 from fs_exporters.graph import smoothed_graph
 from fs_exporters.parity.emulation import EMULATION, NOT_EMULATED, emulated
+from fs_exporters.parity.errors import ParityError
+from fs_exporters.parity.independence import check_independence
 from fs_exporters.parity.thresholds import THRESHOLDS, Thresholds
 from fs_models.encoders import EncoderAdapter
 from fs_models.gsb import no_booster
@@ -19,7 +21,6 @@ from fs_runtime.backends import Backend, Block, BlockResult, find_backend
 from fs_runtime.bundle import Bundle
 from fs_runtime.bundle.manifest import Graph, Manifest, Parity
 from fs_runtime.certification import CertificationError, certify_cosines, reference_of
-from fs_runtime.errors import FsError
 from fs_runtime.noise import NoiseBlocks, Stream
 from fs_runtime.preprocess import prepare, resize
 
@@ -36,12 +37,6 @@ _IMAGE = "seeded synthetic image: random colours on a coarse grid, enlarged bicu
 Floats = npt.NDArray[np.float64]
 
 
-class ParityError(FsError):
-    """The graph does not compute what the original module computes."""
-
-    exit_code = 3
-
-
 @dataclass(frozen=True)
 class _Pair:
     """The same block by the original module and by the graph."""
@@ -56,18 +51,24 @@ def measure_bundle(bundle: Bundle, encoder: EncoderAdapter, *, threads: int, dra
     """The parity of a bundle's smoothed graph with its encoder; arguments as of :func:`measure_parity`.
 
     ONNX Runtime runs the graph; a bf16 graph, which it cannot run, as fp32 with every result rounded to bf16.
+
+    Raises:
+        ParityError: the graph's draws see each other, which the encoder's may do alike.
     """
     graph = bundle.graph("smoothed")
     module = smoothed_graph(encoder, no_booster(), images=bundle.manifest.images)
     open_backend = find_backend("onnxruntime")
     if graph.precision != "bf16":
         with open_backend(bundle, graph, device="cpu", threads=threads) as backend:
-            return measure_parity(module, backend, bundle.manifest, graph, threads=threads, draws=draws)
+            measured = measure_parity(module, backend, bundle.manifest, graph, threads=threads, draws=draws)
+            _check_draws_apart(backend, bundle.manifest, graph, threads=threads)
+            return measured
     with (
         emulated(bundle, graph) as (stand_in, stand_in_graph),
         open_backend(stand_in, stand_in_graph, device="cpu", threads=threads) as backend,
     ):
         measured = measure_parity(module, backend, bundle.manifest, graph, threads=threads, draws=draws)
+        _check_draws_apart(backend, bundle.manifest, graph, threads=threads)
         return msgspec.structs.replace(measured, ran=EMULATION, not_checked=(*NOT_EMULATED, *measured.not_checked))
 
 
@@ -167,6 +168,17 @@ def angle_change(parity: Parity) -> float | None:
     if parity.angle_graph is None or parity.angle_original is None:
         return None
     return abs(parity.angle_graph - parity.angle_original)
+
+
+def _check_draws_apart(backend: Backend, manifest: Manifest, graph: Graph, *, threads: int) -> None:
+    pixel_values = np.concatenate([_prepared_image(manifest, number) for number in range(manifest.images)])
+    shape = (manifest.noise_batch, 3, manifest.height, manifest.width)
+    # Equal coordinates: any direction of a feature shows in its cosine.
+    reference = np.full((manifest.images, manifest.dimension), manifest.dimension**-0.5, np.float32)
+    with NoiseBlocks(sigma=manifest.sigma, shape=shape, threads=threads) as noise:
+        first, other = (block.copy() for block in noise.blocks(_SEED, Stream.PILOT, 2 * manifest.noise_batch))
+    block = Block(pixel_values, first, reference, _image_index(manifest))
+    check_independence(backend, block, other, file=graph.file)
 
 
 def _torch_runner(module: nn.Module) -> Callable[[Block], BlockResult]:
