@@ -27,6 +27,7 @@ _PLAIN: dict[str, Any] = {
     "pos_embed_type": "learnable",
     "final_ln_after_pool": False,
     "pool_type": "tok",
+    "global_average_pool": False,
     "act_kwargs": None,
     "norm_kwargs": None,
     "block_type": None,
@@ -38,6 +39,9 @@ _PLAIN: dict[str, Any] = {
     "scale_fc": False,
     "timm_model_name": None,
 }
+_WHOLE = ("width", "layers", "patch_size", "image_size")
+# patch_dropout does nothing at inference.
+_READ = (*_WHOLE, "head_width", "mlp_ratio", "patch_dropout")
 _NAMES = (
     (r"^class_embedding$", "vision_model.embeddings.class_embedding"),
     (r"^positional_embedding$", "vision_model.embeddings.position_embedding.weight"),
@@ -75,7 +79,7 @@ class OpenClip(TransformersAdapter):
         from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
         model = _config(checkpoint, "model_cfg")
-        vision = model["vision_cfg"]
+        vision = _vision(checkpoint)
         config = CLIPVisionConfig(
             hidden_size=vision["width"],
             intermediate_size=int(vision["width"] * vision.get("mlp_ratio", 4.0)),
@@ -133,18 +137,22 @@ def _vision(checkpoint: Checkpoint) -> dict[str, Any]:
     """The vision tower's settings.
 
     Raises:
-        InputError: it is not a plain ViT.
+        InputError: it is not a plain ViT, or has a setting that is not known here.
     """
     model, name = _config(checkpoint, "model_cfg"), f"{checkpoint.model}/{CONFIG}"
     vision = model.get("vision_cfg")
     if not isinstance(vision, dict) or not isinstance(model.get("embed_dim"), int):
         raise InputError(f"{name} has no vision_cfg or embed_dim: restore the file that open_clip writes")
     odd = [key for key, plain in _PLAIN.items() if vision.get(key, plain) != plain]
-    whole = ("width", "layers", "patch_size", "image_size")
-    odd += [key for key in whole if not isinstance(vision.get(key), int)]
+    odd += [key for key in _WHOLE if not isinstance(vision.get(key), int)]
     if odd:
         found = ", ".join(f"{key} {vision.get(key)!r}" for key in odd)
         raise InputError(f"{name} describes a vision tower that is not CLIP's plain ViT ({found}): it cannot be mapped")
+    if unknown := sorted(vision.keys() - _PLAIN.keys() - set(_READ)):
+        raise InputError(
+            f"{name} has the vision_cfg keys {', '.join(unknown)}, which this adapter does not know, so the network "
+            "could be another one: remove them if they do not change it, or use a checkpoint of CLIP's plain ViT"
+        )
     return vision
 
 

@@ -38,6 +38,7 @@ def refusal(folder, **arguments):
     [
         {"pool_type": "avg"},
         {"attentional_pool": True},
+        {"global_average_pool": True},
         {"timm_model_name": "vit_base_patch16_siglip_224"},
         {"layers": [3, 4, 6, 3]},
         {"image_size": None},
@@ -46,6 +47,20 @@ def refusal(folder, **arguments):
 def test_load_refuses_a_tower_that_is_no_plain_vit(folder, changes):
     edit(folder, "vision_cfg", **changes)
     assert next(iter(changes)) in refusal(folder)
+
+
+def test_load_refuses_a_vision_setting_that_it_does_not_know(folder):
+    edit(folder, "vision_cfg", rotary_embedding=True)
+    message = refusal(folder)
+    assert "rotary_embedding" in message
+    assert "remove" in message
+
+
+def test_load_gives_the_same_network_when_inert_settings_are_written_out(folder):
+    pixels = torch.rand(1, 3, families.SIDE, families.SIDE, generator=torch.Generator().manual_seed(0))
+    expected = load_encoder(LoadRequest(str(folder)))(pixels)
+    edit(folder, "vision_cfg", patch_dropout=0.5, mlp_ratio=4.0, global_average_pool=False, pool_type="tok")
+    assert torch.equal(load_encoder(LoadRequest(str(folder)))(pixels), expected)
 
 
 def test_load_uses_the_activation_that_the_config_names(folder):
