@@ -13,6 +13,7 @@ from torch import nn
 
 from fs_models.encoders.adapter import FOLDER_REVISION, LoadRequest
 from fs_models.encoders.hf_preprocess import HfPreprocess, read_preprocess
+from fs_models.encoders.hf_processors import named
 from fs_runtime.bundle.files import digest
 from fs_runtime.errors import InputError
 
@@ -126,7 +127,7 @@ class Checkpoint:
         for name in _PREPROCESS:
             content = self.json(name)
             if content is not None and (name == _PREPROCESS[0] or "image_processor" in content):
-                return content.get("image_processor", content), f"{self.model}/{name}"
+                return named(content.get("image_processor", content), self.config), f"{self.model}/{name}"
         raise InputError(
             f"{self.model} has no {_PREPROCESS[0]}: an image encoder's folder needs it; save its image processor there "
             "with save_pretrained"

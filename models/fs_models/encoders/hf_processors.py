@@ -31,6 +31,23 @@ def processor_name(config: Mapping[str, Any]) -> str:
     return name.removesuffix("Fast").replace("FeatureExtractor", "ImageProcessor")
 
 
+def named(config: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings ``config`` with the processor that transformers takes where they name none: that of the model.
+
+    Args:
+        config: the settings.
+        model: the model's config.json.
+    """
+    from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+
+    if processor_name(config) or config.get("auto_map"):
+        return dict(config)
+    classes = IMAGE_PROCESSOR_MAPPING_NAMES.get(str(model.get("model_type")), {})
+    by_type = str(classes.get("pil") or classes.get("torchvision") or "").removesuffix("Pil")
+    kind = model.get("image_processor_type") or by_type
+    return {**config, "image_processor_type": kind} if kind else dict(config)
+
+
 def with_defaults(config: Mapping[str, Any], name: str, known: Collection[str] = ()) -> dict[str, Any]:
     """The settings of the file ``name`` with those that its processor's class adds.
 
@@ -40,24 +57,43 @@ def with_defaults(config: Mapping[str, Any], name: str, known: Collection[str] =
         known: processors whose own steps the caller stands for.
 
     Raises:
-        InputError: the class has steps of its own that no rule of ours follows.
+        InputError: the class has steps of its own that no rule of ours follows, or no class is known and the file
+            leaves open what one would decide.
     """
     import transformers
 
     kind = processor_name(config)
     if not kind:
+        _check_complete(config, name)
         return dict(config)
     # The class that works on Pillow's images is there with and without torchvision.
     processor = getattr(transformers, f"{kind}Pil", None)
     if kind not in (*_KNOWN, *known) and (processor is None or _has_own_steps(processor)):
         raise InputError(
-            f"{name} names {kind}, which prepares images in a way of its own that the runtime does not know: "
+            f"{name} is for {kind}, which prepares images in a way of its own that the runtime does not know: "
             "give a preprocessor_config.json of CLIPImageProcessor or ViTImageProcessor with the same sizes"
         )
     if processor is None:
         return dict(config)
     defaults = {key: value for key in _SETTINGS if (value := getattr(processor, key, None)) is not None}
     return defaults | dict(config)
+
+
+def _check_complete(config: Mapping[str, Any], name: str) -> None:
+    """Refuse settings of no known processor that leave pixels to its defaults."""
+    needed = [] if "size" in config else ["do_resize"]
+    if config.get("do_resize", True):
+        needed.append("resample")
+    if config.get("do_normalize") is not False:
+        needed += ["image_mean", "image_std"]
+    if config.get("crop_size") is not None and not config.get("crop_pct"):
+        needed.append("do_center_crop")
+    missing = [key for key in needed if config.get(key) is None]
+    if missing:
+        raise InputError(
+            f"{name} names no image processor whose defaults would hold and lacks {', '.join(missing)}: "
+            "add them, or save the model's image processor again with save_pretrained"
+        )
 
 
 def _has_own_steps(processor: type) -> bool:

@@ -170,11 +170,20 @@ def test_load_reads_the_processors_new_file_when_it_is_the_only_one(folder):
     assert load_encoder(LoadRequest(str(clip))).spec.preprocess == expected
 
 
+def test_load_takes_the_processor_of_the_model_type_when_the_file_names_none(folder):
+    clip = folder("clip")
+    kept = ("size", "crop_size")
+    edit(clip, "preprocessor_config.json", lambda config: [config.pop(key) for key in list(config) if key not in kept])
+    spec = load_encoder(LoadRequest(str(clip))).spec
+    assert spec.preprocess.resize.kernel == "bicubic"
+    assert spec.mean == tuple(transformers.CLIPImageProcessorPil.image_mean)
+
+
 @pytest.mark.parametrize("kind", ["LevitImageProcessor", "EfficientNetImageProcessor", "NeverHeardOfImageProcessor"])
 def test_load_refuses_a_processor_with_steps_of_its_own(folder, kind):
     vit = folder("vit")
     edit(vit, "preprocessor_config.json", lambda config: config.update(image_processor_type=kind))
-    assert f"names {kind}" in refusal(vit)
+    assert f"is for {kind}" in refusal(vit)
 
 
 def test_load_takes_the_processors_defaults_when_the_file_leaves_them_out(folder):

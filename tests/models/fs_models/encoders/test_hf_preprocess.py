@@ -21,8 +21,10 @@ CLIP = {
 CROPPED = (CenterCrop(224, 224), (224, 224))
 OLD_CLIP = {**CLIP, "crop_size": 224, "size": 224}
 VIT = {"do_resize": True, "size": {"height": 224, "width": 196}, "resample": 2, "do_normalize": False}
-OLD_VIT = {"do_resize": True, "size": 224, "do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
-CONVNEXT = {"do_resize": True, "size": {"shortest_edge": 224}, "crop_pct": 0.875, "resample": 3}
+HALF = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+OLD_VIT = {"do_resize": True, "size": 224, "resample": 2, "do_normalize": True, **HALF}
+CONVNEXT = {"do_resize": True, "size": {"shortest_edge": 224}, "crop_pct": 0.875, "resample": 3, **HALF}
+CROP = {"do_resize": False, "do_center_crop": True, "crop_size": 96, "do_normalize": False}
 
 
 @pytest.mark.parametrize(
@@ -37,7 +39,7 @@ CONVNEXT = {"do_resize": True, "size": {"shortest_edge": 224}, "crop_pct": 0.875
         ({**OLD_VIT, "default_to_square": True}, Exact(224, 224, "bilinear"), None, (224, 224)),
         ({**CLIP, "size": {"shortest_edge": 224, "longest_edge": None}}, ShortestEdge(224, "bicubic"), *CROPPED),
         ({"image_processor": CLIP}, ShortestEdge(224, "bicubic"), CenterCrop(224, 224), (224, 224)),
-        ({"do_resize": False, "do_center_crop": True, "crop_size": 96}, None, CenterCrop(96, 96), (96, 96)),
+        (CROP, None, CenterCrop(96, 96), (96, 96)),
     ],
 )
 def test_read_preprocess_gives_the_rule_when_the_file_is_common(config, resize, crop, size):
@@ -70,6 +72,23 @@ def test_read_preprocess_normalises_nothing_when_the_file_does_not_ask():
 def test_read_preprocess_refuses_what_the_runtime_cannot_do(change):
     with pytest.raises(InputError, match=r"folder/preprocessor_config\.json"):
         read_preprocess({**CLIP, **change}, "folder/preprocessor_config.json")
+
+
+@pytest.mark.parametrize(
+    ("whole", "key"),
+    [(CLIP, "resample"), (CLIP, "image_mean"), (CLIP, "image_std"), (CLIP, "do_center_crop"), (CROP, "do_resize")],
+)
+def test_read_preprocess_refuses_a_file_without_a_name_that_leaves_pixels_open(whole, key):
+    config = {name: value for name, value in whole.items() if name != key}
+    with pytest.raises(InputError, match=rf"^f names no image processor .* lacks .*{key}.*save_pretrained"):
+        read_preprocess(config, "f")
+
+
+def test_read_preprocess_takes_the_defaults_of_the_class_when_an_old_file_names_one():
+    old = {"feature_extractor_type": "CLIPFeatureExtractor", "size": 224, "crop_size": 224, "do_center_crop": True}
+    read = read_preprocess(old, "f")
+    assert read.rule.resize == ShortestEdge(224, "bicubic")
+    assert read.mean == tuple(transformers.CLIPImageProcessorPil.image_mean)
 
 
 @pytest.mark.parametrize("shape", [(60, 90), (90, 60), (70, 70), (33, 64)])
