@@ -78,7 +78,8 @@ def prediction_of(
             about(feature.reference, feature.pilot, 1) if pilot is None else pilot,
             prototypes.vectors,
             sigma=feature.sigma,
-            alpha=divided_alpha(alpha, kinds),
+            # All kinds have the same share, the cone's being its feature certificate's.
+            alpha=feature.alpha if "cone" in kinds else divided_alpha(alpha, kinds),
             draws=feature.most_draws,
             kinds=asked,
             top_k=top_k,

@@ -38,7 +38,9 @@ def named(config: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]
         config: the settings.
         model: the model's config.json.
     """
-    from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+    from transformers.models.auto.image_processing_auto import (  # type: ignore[attr-defined]  # it is imported there
+        IMAGE_PROCESSOR_MAPPING_NAMES,
+    )
 
     if processor_name(config) or config.get("auto_map"):
         return dict(config)

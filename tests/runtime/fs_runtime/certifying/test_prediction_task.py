@@ -155,7 +155,8 @@ def test_classify_reads_the_prototypes_of_a_bundle_when_named(tmp_path: Path) ->
         certificate = encoder.classify(IMAGE, "gallery", draws=200, alpha=0.02)
         assert encoder.prototypes("gallery") is encoder.prototypes("gallery")
         with pytest.raises(BundleError, match=r"no prototypes named 'imagenet' \(it has gallery\)"):
-            encoder.classify(IMAGE)
+            encoder.classify(IMAGE, "imagenet")
+        assert encoder.classify(IMAGE, draws=200, alpha=0.02).prototypes.name == "gallery"
     assert (certificate.label, certificate.prototypes.name) == ("own", "gallery")
 
 
