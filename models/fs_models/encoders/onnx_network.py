@@ -12,6 +12,19 @@ from torch.nn import functional
 from fs_runtime.errors import InputError
 
 _Attributes = Mapping[str, Any]
+# The attributes that an operator may have. None: any value, as it is followed or changes nothing; else the one value
+# that is computed here.
+_FOLLOWED: dict[str, dict[str, Any]] = {
+    "BatchNormalization": {"epsilon": None, "momentum": None, "spatial": 1, "training_mode": 0, "is_test": 1},
+    "Conv": dict.fromkeys(("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")),
+    "Dropout": {"ratio": None, "seed": None, "is_test": 1},
+    "Flatten": {"axis": 1},
+    "Gemm": {"alpha": None, "beta": None, "transA": None, "transB": None},
+    "MaxPool": {
+        **dict.fromkeys(("auto_pad", "ceil_mode", "kernel_shape", "pads", "storage_order", "strides")),
+        "dilations": [1, 1],
+    },
+}
 
 
 class OnnxNetwork(nn.Module):
@@ -21,7 +34,8 @@ class OnnxNetwork(nn.Module):
         """Take the network of ``model``, which error messages call ``name``.
 
         Raises:
-            InputError: the graph has an operator that is not known here, or not one image in and one feature out.
+            InputError: the graph has an operator or an attribute that is not known here, or not one image in and one
+                feature out.
         """
         super().__init__()
         graph = model.graph
@@ -39,6 +53,8 @@ class OnnxNetwork(nn.Module):
         unknown = sorted({node.op_type for node in alive} - set(_OPERATORS))
         if unknown:
             raise InputError(f"{name} has the operators {', '.join(unknown)}, which this adapter does not know")
+        for node in alive:
+            _check_attributes(node, name)
         self._steps = [(node.op_type, list(node.input), node.output[0], _attributes(node)) for node in alive]
         needed = {value for node in alive for value in node.input} - reached - {""}
         constants = _constants(model, sorted(needed))
@@ -74,6 +90,17 @@ def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
     return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
+def _check_attributes(node: onnx.NodeProto, name: str) -> None:
+    """Refuse what the operator here would ignore."""
+    followed = _FOLLOWED.get(node.op_type, {})
+    for key, value in _attributes(node).items():
+        if key not in followed or followed[key] not in (None, value):
+            raise InputError(
+                f"{name} has {node.op_type} with {key} {value!r}, which this adapter does not follow: export the "
+                "network for inference without it"
+            )
+
+
 def _convolution(inputs: list[torch.Tensor], attributes: _Attributes) -> torch.Tensor:
     image, weight, *bias = inputs
     return functional.conv2d(
@@ -103,6 +130,12 @@ def _normalised(inputs: list[torch.Tensor], attributes: _Attributes) -> torch.Te
     return functional.batch_norm(image, mean, variance, scale, bias, eps=attributes.get("epsilon", 1e-5))
 
 
+def _kept(inputs: list[torch.Tensor], _: _Attributes) -> torch.Tensor:
+    if any(bool(value.any()) for value in inputs[1:] if value.dtype == torch.bool):
+        raise InputError("an ONNX network whose Dropout has training_mode cannot be taken: export it for inference")
+    return inputs[0]
+
+
 def _prelu(inputs: list[torch.Tensor], _: _Attributes) -> torch.Tensor:
     image, slope = inputs
     return functional.prelu(image, slope.flatten())
@@ -121,8 +154,8 @@ _OPERATORS: dict[str, Callable[[list[torch.Tensor], _Attributes], torch.Tensor]]
     "BatchNormalization": _normalised,
     "Conv": _convolution,
     "Div": lambda inputs, _: inputs[0] / inputs[1],
-    "Dropout": lambda inputs, _: inputs[0],
-    "Flatten": lambda inputs, attributes: inputs[0].flatten(attributes.get("axis", 1)),
+    "Dropout": _kept,
+    "Flatten": lambda inputs, _: inputs[0].flatten(1),
     "Gemm": _product,
     "GlobalAveragePool": lambda inputs, _: inputs[0].mean((2, 3), keepdim=True),
     "Identity": lambda inputs, _: inputs[0],

@@ -38,6 +38,52 @@ def test_load_refuses_an_operator_that_it_does_not_know(path: Path) -> None:
     assert "Erf" in _refusal(path)
 
 
+@pytest.mark.parametrize(
+    ("operator", "inputs", "attributes", "name"),
+    [
+        ("MaxPool", ["data"], {"kernel_shape": [2, 2], "dilations": [2, 2]}, "dilations"),
+        ("BatchNormalization", ["first_conv", *["first_scale"] * 4], {"training_mode": 1}, "training_mode"),
+        ("Flatten", ["data"], {"axis": 2}, "axis"),
+        ("Add", ["data", "half"], {"broadcast": 1}, "broadcast"),
+    ],
+)
+def test_load_refuses_an_attribute_that_it_does_not_follow(path: Path, operator, inputs, attributes, name) -> None:
+    model = onnx.load(path)
+    model.graph.node.append(helper.make_node(operator, inputs, ["last"], **attributes))
+    model.graph.output[0].name = "last"
+    onnx.save_model(model, path)
+    message = _refusal(path)
+    assert operator in message
+    assert name in message
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_load_refuses_dropout_only_when_it_is_training(path: Path, training: bool) -> None:
+    model = onnx.load(path)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(training), "training"))
+    model.graph.node.append(helper.make_node("Dropout", ["feature", "", "training"], ["last"]))
+    model.graph.output[0].name = "last"
+    onnx.save_model(model, path)
+    if training:
+        assert "training_mode" in _refusal(path)
+    else:
+        assert load_encoder(LoadRequest(str(path))).spec.feature_shape == (16,)
+
+
+def test_encode_equals_onnx_runtime_when_attributes_say_what_is_done_anyway(path: Path) -> None:
+    model = onnx.load(path)
+    pool = {"kernel_shape": [2, 2], "strides": [2, 2], "dilations": [1, 1], "ceil_mode": 0, "storage_order": 0}
+    model.graph.node.append(helper.make_node("MaxPool", ["first_act"], ["pooled"], **pool))
+    model.graph.node.append(helper.make_node("Flatten", ["pooled"], ["last"], axis=1))
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("last", onnx.TensorProto.FLOAT, [1, 8 * (SIDE // 4) ** 2]))
+    onnx.save_model(model, path)
+    encoder = load_encoder(LoadRequest(str(path)))
+    pixels = torch.rand(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    expected = tiny_face.expected(path.parent, encoder.normalise(pixels))["pooled"]
+    torch.testing.assert_close(encoder(pixels), expected, atol=1e-4, rtol=1e-3)
+
+
 def test_load_refuses_several_images(path: Path) -> None:
     model = onnx.load(path)
     model.graph.input.append(helper.make_tensor_value_info("more", onnx.TensorProto.FLOAT, [1]))
