@@ -38,13 +38,12 @@ def named(config: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]
         config: the settings.
         model: the model's config.json.
     """
-    from transformers.models.auto.image_processing_auto import (  # type: ignore[attr-defined]  # it is imported there
-        IMAGE_PROCESSOR_MAPPING_NAMES,
-    )
+    from transformers.models.auto import image_processing_auto
 
     if processor_name(config) or config.get("auto_map"):
         return dict(config)
-    classes = IMAGE_PROCESSOR_MAPPING_NAMES.get(str(model.get("model_type")), {})
+    by_types: Mapping[str, Any] = vars(image_processing_auto)["IMAGE_PROCESSOR_MAPPING_NAMES"]
+    classes = by_types.get(str(model.get("model_type")), {})
     by_type = str(classes.get("pil") or classes.get("torchvision") or "").removesuffix("Pil")
     kind = model.get("image_processor_type") or by_type
     return {**config, "image_processor_type": kind} if kind else dict(config)
