@@ -237,7 +237,7 @@ def main(
                 calibration=calibration if name == "int8" else None,
                 parity_draws=32,
                 threads=threads,
-                prototypes=False,
+                prototypes=fs_export.PrototypeRequest(offered=False),
                 on_stage=lambda stage, name=name: console.print(
                     f"{name} {stage.name} {stage.seconds:.0f} s: {stage.detail}", highlight=False
                 ),

@@ -67,7 +67,7 @@ SEGMENTS = {
     "graph": (("backends/onnxruntime.py", "run"),),
     "waiting for noise": (("concurrent/futures/_base.py", "result"),),
     "handing out noise": (("noise/blocks.py", "_submit"),),
-    "preparing the image": (("encoder.py", "_prepare"),),
+    "preparing the image": (("certifying/certifier.py", "prepare"),),
     "statistics": (("estimation/fixed.py", "update"), ("estimation/fixed.py", "finish")),
 }
 
