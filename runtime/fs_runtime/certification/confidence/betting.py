@@ -61,8 +61,8 @@ def betting_upper(mean: float, mean_square: float, draws: int, alpha: float, bet
 def _least_growth(guess: float, mean: float, square: float, bet: float) -> float:
     """The least mean of ln(1 + bet (guess - y) / (1 - guess)) over draws y <= 1 with at most these moments.
 
-    With r = bet / (1 - (1 - bet) guess) it is the mean of ln(1 - r y) and a constant. As a function of the mean alone it
-    is convex, so its minimum over smaller means is at the given one or where it stops falling.
+    With r = bet / (1 - (1 - bet) guess) it is the mean of ln(1 - r y) and a constant. As a function of the mean alone
+    it is convex, so its minimum over smaller means is at the given one or where it stops falling.
     """
     constant = math.log1p(-(1.0 - bet) * guess) - math.log1p(-guess)
     rate = bet / (1.0 - (1.0 - bet) * guess)
