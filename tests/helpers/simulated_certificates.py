@@ -268,7 +268,13 @@ def curves(first: Floats, fresh: Floats, bound: Bound, alpha: float, looks: int)
     cosines = fresh @ reference
     if looks == 1:
         fixed = FixedDrawsEstimator(
-            first @ reference, reference, sigma=SIGMA, alpha=alpha, bound=bound, draws=len(fresh)
+            first @ reference,
+            reference,
+            sigma=SIGMA,
+            alpha=alpha,
+            bound=bound,
+            draws=len(fresh),
+            pilot_features=first,
         )
         fixed.update(cosines, fresh)
         yield fixed.finish()

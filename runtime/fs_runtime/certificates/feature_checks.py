@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from fs_runtime.certification import AngleLaw, AnyTimeMoments, BetaPrior, Cone, Fcsb, GramLaw, TailBounds
+from fs_runtime.certification import AngleLaw, BetaPrior, Cone, Fcsb, GramLaw, MomentBets, TailBounds
 from fs_runtime.errors import InputError
 from fs_runtime.noise import LARGEST_SIGMA
 
@@ -54,9 +54,7 @@ def _sound_sampling(certificate: "FeatureCertificate") -> bool:
     any_time = certificate.until is not None
     drawn = certificate.draws <= certificate.most_draws if any_time else certificate.draws == certificate.most_draws
     evidence = certificate.curve.evidence
-    if isinstance(evidence, GramLaw):
-        return drawn and (evidence.any_time is not None) == any_time == (evidence.tails.priors is not None)
-    if isinstance(evidence, AngleLaw):
+    if isinstance(evidence, GramLaw | AngleLaw):
         return drawn and (evidence.tails.priors is not None) == any_time
     if isinstance(evidence, Fcsb):
         return drawn and (evidence.adaptive is not None) == any_time
@@ -74,7 +72,8 @@ def _sound_evidence(certificate: "FeatureCertificate") -> bool:
             and tails.thresholds[evidence.cut] <= 0.5 * math.pi
             and 0.0 <= evidence.largest_eigenvalue <= 1.0 + SLACK
             and 0.0 <= evidence.mean_norm <= 1.0 + SLACK
-            and (evidence.any_time is None or _sound_moments(evidence.any_time))
+            and evidence.largest_eigenvalue**2 - SLACK <= evidence.fourth_moment <= 1.0 + SLACK
+            and _sound_bets(evidence.bets)
         )
     if isinstance(evidence, AngleLaw):
         return sound_tails(evidence.tails, draws, alpha)
@@ -89,9 +88,10 @@ def _sound_evidence(certificate: "FeatureCertificate") -> bool:
     )
 
 
-def _sound_moments(any_time: AnyTimeMoments) -> bool:
-    rates = any_time.rates
-    return sound_prior(any_time.prior) and 1 <= len(rates) <= 64 and all(0.0 < rate < math.inf for rate in rates)
+def _sound_bets(bets: MomentBets) -> bool:
+    return all(
+        1 <= len(each) <= 64 and all(0.0 < bet < 1.0 for bet in each) for each in (bets.second_moment, bets.mean)
+    )
 
 
 def sound_prior(prior: BetaPrior) -> bool:

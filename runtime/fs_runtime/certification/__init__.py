@@ -18,14 +18,13 @@ from fs_runtime.certification.estimation.target import Target
 from fs_runtime.certification.laws.angle_law import AngleLaw
 from fs_runtime.certification.laws.cone import Cone, closed_cone_angle, cone_angle
 from fs_runtime.certification.laws.fcsb import Fcsb
-from fs_runtime.certification.laws.gram_law import AnyTimeMoments, GramLaw
+from fs_runtime.certification.laws.gram_law import GramLaw, MomentBets
 from fs_runtime.certification.laws.tails import TailBounds
 
 __all__ = [
     "BOUNDS",
     "AngleLaw",
     "AnyTimeEstimator",
-    "AnyTimeMoments",
     "BetaPrior",
     "Bound",
     "CertificationError",
@@ -35,6 +34,7 @@ __all__ = [
     "Fcsb",
     "FixedDrawsEstimator",
     "GramLaw",
+    "MomentBets",
     "RobustnessScore",
     "TailBounds",
     "Target",

@@ -65,7 +65,13 @@ def certify_features(
         raise CertificationError(f"pilot rows have {rows.shape[1]} dimensions but features have {drawn.shape[1]}")
     reference = reference_of(rows.mean(axis=0))
     estimator = FixedDrawsEstimator(
-        rows @ reference, reference, sigma=sigma, alpha=alpha, bound=bound, draws=len(drawn)
+        rows @ reference,
+        reference,
+        sigma=sigma,
+        alpha=alpha,
+        bound=bound,
+        draws=len(drawn),
+        pilot_features=rows,
     )
     estimator.update(drawn @ reference, drawn)
     return estimator.finish()

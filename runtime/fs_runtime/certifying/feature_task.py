@@ -48,6 +48,7 @@ class FeatureTask(Task[FeatureCertificate]):
             return FixedDrawsEstimator(
                 pilot.cosines,
                 pilot.reference,
+                pilot_features=pilot.features,
                 sigma=self._sigma,
                 alpha=settings.alpha,
                 bound=settings.bound,

@@ -27,6 +27,7 @@ from fs_runtime.schemas import NAMES, file_name
 
 Schema = dict[str, Any]
 
+_BET: Schema = {"exclusiveMinimum": 0.0, "exclusiveMaximum": 1.0}
 _ALPHA: Schema = {"exclusiveMinimum": 0.0, "exclusiveMaximum": 1.0}
 _POSITIVE: Schema = {"exclusiveMinimum": 0.0}
 _NOT_NEGATIVE: Schema = {"minimum": 0.0}
@@ -75,8 +76,19 @@ _DEMANDS: dict[str, dict[str, Schema]] = {
         "priors": {"minItems": 1},
     },
     "BetaPrior": {"a": _POSITIVE, "b": _POSITIVE},
-    "AnyTimeMoments": {"rates": {"minItems": 1, "maxItems": 64}, "rates[]": _POSITIVE},
-    "GramLaw": {"cut": _COUNT, "largest_eigenvalue": _UP_TO_ONE, "mean_norm": _UP_TO_ONE, "alpha": _ALPHA},
+    "MomentBets": {
+        "second_moment": {"minItems": 1, "maxItems": 64},
+        "second_moment[]": _BET,
+        "mean": {"minItems": 1, "maxItems": 64},
+        "mean[]": _BET,
+    },
+    "GramLaw": {
+        "cut": _COUNT,
+        "largest_eigenvalue": _UP_TO_ONE,
+        "fourth_moment": _UP_TO_ONE,
+        "mean_norm": _UP_TO_ONE,
+        "alpha": _ALPHA,
+    },
     "AngleLaw": {},
     "Cone": {"mean": {"maximum": 1.0 + SLACK}, "alpha": _ALPHA},
     "Fcsb": {
@@ -230,17 +242,16 @@ def _conditions(called: str) -> list[Schema]:
         conditions.append(
             {
                 "if": {"properties": {"until": {"type": "null"}}},
-                "then": _stopping("null", "null", "null", "null"),
-                "else": _stopping("string", "number", "object", "array"),
+                "then": _stopping("null", "null", "null"),
+                "else": _stopping("string", "number", "array"),
             }
         )
     return conditions
 
 
-def _stopping(outcome: str, adaptive: str, any_time: str, priors: str) -> Schema:
+def _stopping(outcome: str, adaptive: str, priors: str) -> Schema:
     evidence = {
         "adaptive": {"type": adaptive},
-        "any_time": {"type": any_time},
         "tails": {"properties": {"priors": {"type": priors}}},
     }
     return {"properties": {"outcome": {"type": outcome}, "evidence": {"properties": evidence}}}

@@ -1,4 +1,4 @@
-"""Exact and Chernoff confidence bounds for the mean of draws in [0, 1]."""
+"""Exact confidence bounds of a probability."""
 
 import math
 from collections.abc import Callable
@@ -24,17 +24,6 @@ def clopper_pearson_upper(count: int, draws: int, alpha: float) -> float:
     return first_true(lambda p: _binomial_cdf(count, draws, p) <= target, count / draws, 1.0)
 
 
-def kl_upper_inverse(mean: float, budget: float) -> float:
-    """The largest q in [mean, 1] with KL(Bernoulli(mean) || Bernoulli(q)) <= budget.
-
-    With ``budget = ln(1 / alpha) / n`` and ``mean`` the average of n independent draws in [0, 1], the true mean is
-    not above the returned value with probability at least 1 - alpha (Chernoff's bound; Hoeffding, 1963, theorem 1).
-    """
-    if mean >= 1.0:
-        return 1.0
-    return first_true(lambda q: _bernoulli_kl(mean, q) > budget, mean, 1.0)
-
-
 def first_true(predicate: Callable[[float], bool], low: float, high: float) -> float:
     """Where a monotone predicate turns true in [low, high], rounded upwards."""
     while high - low > 1e-15 + 1e-13 * low:
@@ -44,15 +33,6 @@ def first_true(predicate: Callable[[float], bool], low: float, high: float) -> f
         else:
             low = middle
     return high
-
-
-def _bernoulli_kl(mean: float, q: float) -> float:
-    if q <= 0.0:
-        return 0.0 if mean <= 0.0 else math.inf
-    if q >= 1.0:
-        return math.inf
-    first = mean * math.log(mean / q) if mean > 0.0 else 0.0
-    return first + (1.0 - mean) * (math.log1p(-mean) - math.log1p(-q))
 
 
 def _binomial_cdf(count: int, draws: int, p: float) -> float:

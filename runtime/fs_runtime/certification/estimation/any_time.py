@@ -4,10 +4,8 @@ import math
 from dataclasses import replace
 from typing import Literal
 
-import numpy as np
 import numpy.typing as npt
 
-from fs_runtime.certification.confidence.bernstein import bernstein_rate
 from fs_runtime.certification.confidence.mixture import BetaPrior
 from fs_runtime.certification.curve import Bound, CertifiedCurve, Evidence
 from fs_runtime.certification.errors import CertificationError
@@ -18,27 +16,24 @@ from fs_runtime.certification.estimation.target import Target
 from fs_runtime.certification.laws.angle_law import AngleLaw
 from fs_runtime.certification.laws.cone import Cone
 from fs_runtime.certification.laws.fcsb import Fcsb
-from fs_runtime.certification.laws.gram_law import AnyTimeMoments, GramLaw
+from fs_runtime.certification.laws.gram_law import GramLaw
 from fs_runtime.certification.laws.tails import TailBounds, count_beyond
 from fs_runtime.certification.normal import Floats
 
 Decision = Literal["proved", "hopeless"]
 
 _FIRST_CHECK = 32
-_FIRST_RATE = 128.0
 _FIRST_DOUBT = 256
 _CLOSEST_CHECK, _FARTHEST_CHECK, _BLIND_STEP = 1.07, 2.0, 1.5
-_RATE_SPACING = 4.0
 # Frequencies are taken this many standard errors low before a target is given up.
 _OPTIMISM = 2.0
-_SMALLEST_MOMENT = 1e-9
 
 
 class AnyTimeEstimator:
     """Takes draws until a target is decided. Every bound holds at all numbers of draws together.
 
     So a certificate made wherever the draws stop, for whatever reason, holds with probability at least 1 - alpha: tails
-    by beta-binomial mixtures, the Gram law's moments by mixtures too (docs/theory.md Theorems 4 and 16), ``cone`` and
+    by beta-binomial mixtures (docs/theory.md Theorem 4), the Gram law's moments by betting (Theorem 13), ``cone`` and
     ``fcsb`` by the score's confidence sequence.
 
     Checks come at numbers of draws that grow by 7 % or more, from the first that could prove the target on
@@ -62,7 +57,7 @@ class AnyTimeEstimator:
         pilot_features: npt.ArrayLike | None = None,
         out_of_reach: Literal["refuse", "hopeless"] = "refuse",
     ) -> None:
-        """Fix thresholds, priors and rates from the pilot.
+        """Fix thresholds, priors and bets from the pilot.
 
         Args:
             pilot: [n0] cosines to the reference.
@@ -82,7 +77,16 @@ class AnyTimeEstimator:
         check_draws(draws, alpha, bound)
         if out_of_reach == "refuse":
             target.check_reachable(draws, alpha, sigma, bound)
-        self._counted = DrawCounts(pilot, reference, sigma=sigma, alpha=alpha, bound=bound, draws=None)
+        self._counted = DrawCounts(
+            pilot,
+            reference,
+            sigma=sigma,
+            alpha=alpha,
+            bound=bound,
+            draws=draws,
+            fixed=False,
+            pilot_features=pilot_features,
+        )
         self._sigma = sigma
         self._alpha = alpha
         self._bound = bound
@@ -93,13 +97,6 @@ class AnyTimeEstimator:
         cosines, plan = self._counted.pilot, self._counted.plan
         counts = count_beyond(cosines, plan.thresholds)
         self._priors = tuple(BetaPrior.learned(count, len(cosines)) for count in counts)
-        self._any_time: AnyTimeMoments | None = None
-        if bound == "gram":
-            if reference is None or pilot_features is None:
-                raise CertificationError('bound="gram" needs the reference and the pilot\'s features')
-            known = OffAxisMoments(reference, plan.thresholds[plan.cut])
-            known.update(cosines, np.asarray(pilot_features, dtype=np.float64))
-            self._any_time = _any_time_moments(known, math.sin(plan.thresholds[plan.cut]), alpha, draws)
         self._next_check = self._first_check = min(max(_FIRST_CHECK, self._fewest_draws() or draws), draws)
         self._next_doubt = _FIRST_DOUBT
 
@@ -148,7 +145,7 @@ class AnyTimeEstimator:
             self._next_check = min(max(math.ceil(self._counted.draws * step), self._first_check), self.most_draws)
 
     def _evidence(self, eigenvalue: float | None = None) -> Evidence:
-        return self._counted.evidence(priors=self._priors, any_time=self._any_time, eigenvalue=eigenvalue)
+        return self._counted.evidence(priors=self._priors, eigenvalue=eigenvalue)
 
     def _hopeless(self, evidence: Evidence) -> bool:
         counted, draws, most = self._counted, self._counted.draws, self.most_draws
@@ -173,21 +170,11 @@ class AnyTimeEstimator:
         return replace(evidence, adaptive=best).angle(self._shift) > self._target.angle
 
 
-def _any_time_moments(pilot: OffAxisMoments, rho: float, alpha: float, most_draws: int) -> AnyTimeMoments:
-    """Prior and rates near what the pilot's off-axis parts suggest; any choice made before the draws is valid."""
-    relative = pilot.largest_eigenvalue / (rho * rho)
-    moment = max(pilot.largest_eigenvalue, _SMALLEST_MOMENT)
-    spaced = max(1, math.ceil(math.log(max(2.0 * most_draws / _FIRST_RATE, 1.0)) / math.log(_RATE_SPACING)))
-    sizes = (_FIRST_RATE * _RATE_SPACING**number for number in range(spaced))
-    return AnyTimeMoments(
-        prior=BetaPrior.learned(relative * pilot.draws, pilot.draws),
-        rates=tuple(bernstein_rate(moment, rho, size, 0.25 * alpha / spaced) for size in sizes),
-    )
-
-
 def _optimistic(evidence: GramLaw, later: TailBounds, moments: OffAxisMoments) -> GramLaw:
     """What the most draws might show: the sample's own share in the mean's norm and in the eigenvalue is taken off."""
     share = moments.mean_square / moments.draws
     norm = math.sqrt(max(0.0, evidence.mean_norm**2 - share))
-    eigenvalue = max(0.0, evidence.largest_eigenvalue * (1.0 - _OPTIMISM / math.sqrt(moments.draws)) - share)
-    return replace(evidence, tails=later, mean_norm=norm, largest_eigenvalue=eigenvalue)
+    low = 1.0 - _OPTIMISM / math.sqrt(moments.draws)
+    eigenvalue = max(0.0, evidence.largest_eigenvalue * low - share)
+    fourth = evidence.fourth_moment * low
+    return replace(evidence, tails=later, mean_norm=norm, largest_eigenvalue=eigenvalue, fourth_moment=fourth)

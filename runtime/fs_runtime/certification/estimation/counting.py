@@ -9,13 +9,14 @@ from fs_runtime.certification.confidence.mixture import BetaPrior
 from fs_runtime.certification.confidence.score import ScoreSequence
 from fs_runtime.certification.curve import Bound, CertifiedCurve, Evidence
 from fs_runtime.certification.errors import CertificationError
+from fs_runtime.certification.estimation.bets import plan_bets, sizes_up_to
 from fs_runtime.certification.estimation.checks import checked_cosines, unit_rows
 from fs_runtime.certification.estimation.moments import OffAxisMoments
 from fs_runtime.certification.estimation.pilot import plan_thresholds
 from fs_runtime.certification.laws.angle_law import AngleLaw
 from fs_runtime.certification.laws.cone import Cone
 from fs_runtime.certification.laws.fcsb import Fcsb
-from fs_runtime.certification.laws.gram_law import AnyTimeMoments, GramLaw
+from fs_runtime.certification.laws.gram_law import GramLaw, MomentBets
 from fs_runtime.certification.laws.tails import COSINE_SLACK, TailBounds, count_beyond
 from fs_runtime.certification.normal import Floats
 
@@ -28,6 +29,7 @@ class DrawCounts:
         pilot: the pilot's cosines [n0].
         counts: [J] draws beyond each threshold.
         score: bounds of the mean cosine.
+        bets: for ``bound="gram"``.
         moments: for ``bound="gram"``.
     """
 
@@ -39,24 +41,36 @@ class DrawCounts:
         sigma: float,
         alpha: float,
         bound: Bound,
-        draws: int | None,
+        draws: int,
+        fixed: bool,
+        pilot_features: npt.ArrayLike | None,
     ) -> None:
-        """Fix thresholds from the pilot's cosines; ``draws`` None: their number is not fixed beforehand."""
+        """Fix thresholds and bets from the pilot: its cosines [n0], and for the Gram law its unit features [n0, D].
+
+        ``draws`` is their number, or the most of them where that is not ``fixed`` beforehand.
+        """
         if not 0.0 < sigma < math.inf:
             raise CertificationError(f"sigma must be a positive number, not {sigma}")
         self._sigma = sigma
         self._alpha = alpha
         self._bound = bound
-        self._fixed = draws is not None
+        self._fixed = fixed
         self.pilot = checked_cosines(pilot, "pilot")
         self.plan = plan_thresholds(self.pilot)
         self.counts = np.zeros(len(self.plan.thresholds), dtype=np.int64)
-        self.score = ScoreSequence(self.pilot, alpha, draws)
+        self.score = ScoreSequence(self.pilot, alpha, draws if fixed else None)
+        self.bets: MomentBets | None = None
         self.moments: OffAxisMoments | None = None
         if bound == "gram":
-            if reference is None:
-                raise CertificationError('bound="gram" needs the reference and the features')
-            self.moments = OffAxisMoments(reference, self.plan.thresholds[self.plan.cut])
+            if reference is None or pilot_features is None:
+                raise CertificationError('bound="gram" needs the reference and the pilot\'s features')
+            cut = self.plan.thresholds[self.plan.cut]
+            rows = unit_rows(pilot_features, "pilot")
+            if len(rows) != len(self.pilot):
+                raise CertificationError(f"the pilot has {len(self.pilot)} cosines but {len(rows)} features")
+            sizes = (float(draws),) if fixed else sizes_up_to(draws)
+            self.bets = plan_bets(self.pilot, rows, reference, cut, alpha, sizes)
+            self.moments = OffAxisMoments(reference, cut)
 
     @property
     def draws(self) -> int:
@@ -82,14 +96,12 @@ class DrawCounts:
         self,
         *,
         priors: tuple[BetaPrior, ...] | None = None,
-        any_time: AnyTimeMoments | None = None,
         eigenvalue: float | None = None,
     ) -> Evidence:
         """The evidence of the draws so far.
 
         Args:
             priors: one a threshold, where the number of draws was not fixed beforehand.
-            any_time: for the Gram law, likewise.
             eigenvalue: in place of the largest one of the moments.
         """
         score, alpha = self.score, self._alpha
@@ -102,15 +114,16 @@ class DrawCounts:
         counts = tuple(int(count) for count in self.counts)
         level = alpha if self.moments is None else 0.5 * alpha
         tails = TailBounds(self.plan.thresholds, counts, self.draws, level, priors)
-        if self.moments is None:
+        if self.moments is None or self.bets is None:
             return AngleLaw(tails)
         return GramLaw(
             tails=tails,
             cut=self.plan.cut,
             largest_eigenvalue=self.moments.largest_eigenvalue if eigenvalue is None else eigenvalue,
+            fourth_moment=self.moments.fourth_moment,
             mean_norm=self.moments.mean_norm,
+            bets=self.bets,
             alpha=alpha,
-            any_time=any_time,
         )
 
     def curve(self, evidence: Evidence) -> CertifiedCurve:

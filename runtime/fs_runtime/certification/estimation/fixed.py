@@ -24,10 +24,33 @@ class FixedDrawsEstimator:
         alpha: float,
         bound: Bound,
         draws: int,
+        pilot_features: npt.ArrayLike | None = None,
     ) -> None:
-        """Fix thresholds from the pilot's cosines [n0]; ``reference`` [D] is needed for ``bound="gram"`` only."""
+        """Fix thresholds and bets from the pilot.
+
+        Args:
+            pilot: [n0] cosines to the reference.
+            reference: [D]; needed for ``bound="gram"`` only.
+            sigma: noise standard deviation.
+            alpha: probability that the certificate fails.
+            bound: which theorem.
+            draws: certifying draws.
+            pilot_features: [n0, D] unit rows; needed for ``bound="gram"`` only.
+
+        Raises:
+            CertificationError: malformed numbers, or too few draws.
+        """
         check_draws(draws, alpha, bound)
-        self._counted = DrawCounts(pilot, reference, sigma=sigma, alpha=alpha, bound=bound, draws=draws)
+        self._counted = DrawCounts(
+            pilot,
+            reference,
+            sigma=sigma,
+            alpha=alpha,
+            bound=bound,
+            draws=draws,
+            fixed=True,
+            pilot_features=pilot_features,
+        )
         self.most_draws = draws
 
     def update(self, cosines: npt.ArrayLike, features: npt.ArrayLike | None = None) -> None:

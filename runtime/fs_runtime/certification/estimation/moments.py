@@ -1,7 +1,8 @@
-"""Second moments of the draws' off-axis parts, kept as the draws come."""
+"""Moments of the draws' off-axis parts, kept as the draws come."""
 
 import numpy as np
 
+from fs_runtime.certification.estimation.fourth_moment import FourthMoment
 from fs_runtime.certification.laws.tails import cut_cosine
 from fs_runtime.certification.normal import Floats
 
@@ -14,7 +15,8 @@ class OffAxisMoments:
 
     Keeps the rows while there are fewer than dimensions (their Gram matrix has the same largest eigenvalue), then the
     D x D second moment and the latest rows, which join it D / 8 at a time: one large product is much faster than many
-    thin ones. Memory never exceeds max(n, D) x D numbers with n <= D by more than those rows.
+    thin ones. Memory never exceeds max(n, D) x D numbers with n <= D by more than those rows and a block of the fourth
+    moment's.
     """
 
     def __init__(self, reference: Floats, cut: float) -> None:
@@ -26,6 +28,7 @@ class OffAxisMoments:
         self._matrix: Floats | None = None
         self._direction: Floats | None = None
         self._square = 0.0
+        self._fourth = FourthMoment(len(reference))
         self._eigenvalue: float | None = None
         self.draws = 0
 
@@ -36,6 +39,7 @@ class OffAxisMoments:
         self.draws += len(cosines)
         self._sum += off_axis.sum(axis=0)
         self._square += float(np.square(off_axis).sum())
+        self._fourth.update(off_axis)
         self._eigenvalue = None
         self._rows.append(off_axis)
         self._kept += len(off_axis)
@@ -66,6 +70,11 @@ class OffAxisMoments:
     def mean_square(self) -> float:
         """Sample mean of ||U||^2."""
         return self._square / self.draws
+
+    @property
+    def fourth_moment(self) -> float:
+        """An upper bound of the sample mean of <U, w>^4 in every unit direction w."""
+        return self._fourth.total / self.draws
 
     def eigenvalue_from_below(self) -> float:
         """A lower bound of :attr:`largest_eigenvalue`, close to it and far cheaper: a few steps of power iteration."""

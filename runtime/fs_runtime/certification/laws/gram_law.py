@@ -10,9 +10,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from fs_runtime.certification.confidence.bernstein import any_time_bernstein_upper, bernstein_upper
-from fs_runtime.certification.confidence.binomial import kl_upper_inverse
-from fs_runtime.certification.confidence.mixture import BetaPrior, mixture_upper
+from fs_runtime.certification.confidence.betting import betting_upper
 from fs_runtime.certification.laws.angle_law import AngleLaw
 from fs_runtime.certification.laws.chord_law import chord_law
 from fs_runtime.certification.laws.dual_search import search
@@ -24,16 +22,16 @@ _SMALLEST_SHIFT = 0.03
 
 
 @dataclass(frozen=True)
-class AnyTimeMoments:
-    """What the pilot fixes for moments bounded at every number of draws (docs/theory.md Theorem 16).
+class MomentBets:
+    """What the pilot fixes for the bounds of the moments (docs/theory.md Theorem 13), each in (0, 1).
 
     Attributes:
-        prior: of the mixture for lambda / rho^2.
-        rates: of the exponential bounds for beta.
+        second_moment: bets on lambda; their wealths are averaged.
+        mean: bets on beta, likewise.
     """
 
-    prior: BetaPrior
-    rates: tuple[float, ...]
+    second_moment: tuple[float, ...]
+    mean: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -49,18 +47,19 @@ class GramLaw:
         tails: bounds at level alpha / 2.
         cut: index of the threshold tau; draws beyond it enter through the tails alone.
         largest_eigenvalue: of the sample mean of U U^T.
+        fourth_moment: upper bound of the sample mean of <U, w>^4 in every unit direction w.
         mean_norm: norm of the sample mean of U.
+        bets: on the moments. Their bounds hold at every number of draws, whether that was fixed beforehand or not.
         alpha: probability that the certificate fails.
-        any_time: for bounds that hold at every number of draws; None: that number was fixed beforehand. The tails have
-            priors where it is given.
     """
 
     tails: TailBounds
     cut: int
     largest_eigenvalue: float
+    fourth_moment: float
     mean_norm: float
+    bets: MomentBets
     alpha: float
-    any_time: AnyTimeMoments | None = None
 
     @property
     def rho(self) -> float:
@@ -70,19 +69,18 @@ class GramLaw:
     @cached_property
     def second_moment(self) -> float:
         """Upper confidence bound of lambda, the largest eigenvalue of E[U U^T]."""
-        square, draws, level = self.rho**2, self.tails.draws, 0.25 * self.alpha
-        mean = min(1.0, self.largest_eigenvalue / square)
-        if self.any_time is None:
-            return square * kl_upper_inverse(mean, -math.log(level) / draws)
-        return square * mixture_upper(mean * draws, draws, level, self.any_time.prior)
+        square = self.rho**2
+        mean, mean_square = self.largest_eigenvalue / square, self.fourth_moment / square**2
+        return square * self._bounded(mean, mean_square, self.bets.second_moment)
 
     @cached_property
     def mean(self) -> float:
         """Upper confidence bound of beta = ||E U||."""
-        known = self.mean_norm, self.second_moment, self.rho, self.tails.draws, 0.25 * self.alpha
-        if self.any_time is None:
-            return bernstein_upper(*known)
-        return any_time_bernstein_upper(*known, self.any_time.rates)
+        mean, mean_square = self.mean_norm / self.rho, self.largest_eigenvalue / self.rho**2
+        return self.rho * self._bounded(mean, mean_square, self.bets.mean)
+
+    def _bounded(self, mean: float, mean_square: float, bets: tuple[float, ...]) -> float:
+        return betting_upper(mean, mean_square, self.tails.draws, 0.25 * self.alpha, bets)
 
     @property
     def _constraints(self) -> GramConstraints:

@@ -108,7 +108,15 @@ class LabelEstimator:
             rivals = Rivals(vectors, self._members)
             cone = LabelCone(rivals.nearest(reference).margin)
             if target is None:
-                self._cone = FixedDrawsEstimator(pilot, reference, sigma=sigma, alpha=share, bound=bound, draws=draws)
+                self._cone = FixedDrawsEstimator(
+                    pilot,
+                    reference,
+                    pilot_features=pilot_features,
+                    sigma=sigma,
+                    alpha=share,
+                    bound=bound,
+                    draws=draws,
+                )
             else:
                 self._cone_target = cone.target(target.radius)
                 self._cone = AnyTimeEstimator(

@@ -29,6 +29,10 @@ def test_from_json_accepts_a_certificate_when_nobody_touched_it(lines, bound):
     [
         ("gram", ("evidence", "mean_norm"), -5.0),
         ("gram", ("evidence", "largest_eigenvalue"), -1.0),
+        ("gram", ("evidence", "fourth_moment"), -1.0),
+        ("gram", ("evidence", "bets", "mean"), []),
+        ("gram", ("evidence", "bets", "mean"), [1.0]),
+        ("gram", ("evidence", "bets", "second_moment"), [0.0]),
         ("gram", ("evidence", "tails", "alpha"), 0.9),
         ("gram", ("evidence", "tails", "draws"), 10**6),
         ("gram", ("evidence", "cut"), 99),

@@ -81,7 +81,7 @@ def all_changes(content: dict[str, Any]) -> Iterator[tuple[Path, Any]]:
     for path, value in leaves(content):
         yield from ((path, other) for other in changed(path, value) if other != value)
     yield from shortened(content)
-    for path in (("until",), ("evidence", "any_time"), ("evidence", "tails", "priors"), ("feature",), ("kind",)):
+    for path in (("until",), ("evidence", "tails", "priors"), ("feature",), ("kind",)):
         holder = content
         for key in path[:-1]:
             holder = holder.get(key, {})
@@ -183,6 +183,7 @@ def test_forgery_is_found_out_when_it_names_another_backend(
     assert judge.believes(elsewhere)
     for path, factor in (
         (("evidence", "largest_eigenvalue"), 0.5),
+        (("evidence", "fourth_moment"), 0.5),
         (("evidence", "mean_norm"), 0.5),
         (("image", "resampling_error"), 0.5),
         (("image", "grid_distance"), 0.5),

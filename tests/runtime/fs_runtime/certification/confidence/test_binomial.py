@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from scipy import optimize, special, stats
+from scipy import special, stats
 
-from fs_runtime.certification.confidence.binomial import clopper_pearson_upper, kl_upper_inverse
+from fs_runtime.certification.confidence.binomial import clopper_pearson_upper
 
 ALPHAS = [1e-2, 1e-3, 1e-5, 1e-7]
 
@@ -70,53 +70,3 @@ def test_clopper_pearson_upper_covers_exactly_when_the_probability_is_any(draws:
     worst = [float(stats.binom.pmf(counts, draws, p)[bounds < p].sum()) for p in bounds[:-1] + 1e-12]
     assert max(worst) <= alpha
     assert min(worst) >= alpha * (1.0 - 1e-6)
-
-
-@pytest.mark.parametrize("mean", [0.0, 1e-9, 1e-4, 0.02, 0.3, 0.5, 0.97, 1.0 - 1e-9])
-@pytest.mark.parametrize("budget", [1e-6, 1e-3, 0.05, 0.7, 5.0])
-def test_kl_upper_inverse_equals_root_when_mean_and_budget_vary(mean: float, budget: float) -> None:
-    def excess(q: float) -> float:
-        return float(special.rel_entr(mean, q) + special.rel_entr(1.0 - mean, 1.0 - q)) - budget
-
-    bound = kl_upper_inverse(mean, budget)
-    assert mean < bound <= 1.0
-    if excess(1.0 - 1e-15) < 0.0:
-        assert bound >= 1.0 - 2e-15
-    else:
-        expected = optimize.brentq(excess, max(mean, 1e-300), 1.0 - 1e-15, xtol=1e-18, rtol=1e-13)
-        assert bound == pytest.approx(expected, rel=1e-8, abs=1e-14)
-
-
-def test_kl_upper_inverse_is_closed_form_when_mean_is_zero() -> None:
-    for budget in (1e-5, 0.01, 1.0):
-        assert kl_upper_inverse(0.0, budget) == pytest.approx(-math.expm1(-budget), rel=1e-9)
-
-
-def test_kl_upper_inverse_is_one_when_mean_is_one() -> None:
-    assert kl_upper_inverse(1.0, 0.01) == 1.0
-
-
-def test_kl_upper_inverse_is_tighter_than_hoeffding_when_mean_is_small() -> None:
-    for mean in (0.0, 0.01, 0.2, 0.5):
-        assert mean < kl_upper_inverse(mean, 0.02) <= mean + math.sqrt(0.01) + 1e-12
-
-
-@pytest.mark.parametrize("draws", [16, 64, 300])
-@pytest.mark.parametrize("alpha", [0.05, 1e-3])
-def test_kl_upper_inverse_covers_when_draws_are_bernoulli(draws: int, alpha: float) -> None:
-    counts = np.arange(draws + 1)
-    bounds = np.array([kl_upper_inverse(count / draws, math.log(1.0 / alpha) / draws) for count in counts])
-    worst = [float(stats.binom.pmf(counts, draws, p)[bounds < p].sum()) for p in bounds[:-1] + 1e-12]
-    assert max(worst) <= alpha
-    # With no event Chernoff's bound is exact.
-    assert worst[0] == pytest.approx(alpha, rel=1e-6)
-
-
-@pytest.mark.parametrize("draws", [16, 100])
-@pytest.mark.parametrize(("a", "b"), [(0.05, 0.3), (0.5, 0.5), (2.0, 9.0)])
-def test_kl_upper_inverse_covers_when_draws_spread_over_the_unit_interval(draws: int, a: float, b: float) -> None:
-    alpha, runs = 0.1, 4_000
-    means = np.random.default_rng(8).beta(a, b, (runs, draws)).mean(axis=1)
-    bounds = np.array([kl_upper_inverse(float(mean), math.log(1.0 / alpha) / draws) for mean in means])
-    failures = int((bounds < a / (a + b)).sum())
-    assert stats.binomtest(failures, runs, alpha, alternative="greater").pvalue > 1e-6

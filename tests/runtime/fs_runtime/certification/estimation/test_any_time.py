@@ -21,7 +21,7 @@ from fs_runtime.certification import (
     certify_features,
     reference_of,
 )
-from fs_runtime.certification.confidence.bernstein import any_time_bernstein_upper
+from fs_runtime.certification.confidence.betting import betting_upper
 from fs_runtime.certification.confidence.mixture import mixture_upper
 from fs_runtime.certification.confidence.score import ScoreSequence
 from fs_runtime.certification.estimation.moments import OffAxisMoments
@@ -112,7 +112,6 @@ def test_estimator_reports_its_own_evidence_when_it_stops() -> None:
     estimator.update(rows @ reference, rows)
     law = estimator.finish().evidence
     assert isinstance(law, GramLaw)
-    assert law.any_time is not None
     assert law.tails.priors is not None
     assert (law.alpha, law.tails.alpha) == (0.01, 0.005)
     inside = np.arccos(np.clip(rows @ reference - 1e-6, -1.0, 1.0)) <= law.tails.thresholds[law.cut]
@@ -128,16 +127,16 @@ def test_estimator_bounds_each_part_at_its_share_of_alpha() -> None:
     pilot, rows = shuffled(encoder, rng, PILOT), shuffled(encoder, rng, 512)
     law = finished("gram", pilot, rows, 0.01).evidence
     assert isinstance(law, GramLaw)
-    assert law.any_time is not None
     assert law.tails.priors is not None
     level = 0.005 / len(law.tails.thresholds)
     counted = zip(law.tails.counts, law.tails.priors, strict=True)
     expected = [mixture_upper(count, 512, level, prior) for count, prior in counted]
     np.testing.assert_allclose(law.tails.upper, np.minimum.accumulate(expected), rtol=1e-12)
-    moment = law.rho**2 * mixture_upper(512 * law.largest_eigenvalue / law.rho**2, 512, 0.0025, law.any_time.prior)
-    assert law.second_moment == pytest.approx(moment, rel=1e-12)
-    mean = any_time_bernstein_upper(law.mean_norm, moment, law.rho, 512, 0.0025, law.any_time.rates)
-    assert law.mean == pytest.approx(mean, rel=1e-12)
+    seen, fourth = law.largest_eigenvalue / law.rho**2, law.fourth_moment / law.rho**4
+    moment = betting_upper(seen, fourth, 512, 0.0025, law.bets.second_moment)
+    assert law.second_moment == pytest.approx(law.rho**2 * moment, rel=1e-12)
+    mean = betting_upper(law.mean_norm / law.rho, seen, 512, 0.0025, law.bets.mean)
+    assert law.mean == pytest.approx(law.rho * mean, rel=1e-12)
 
 
 def test_estimator_takes_the_adaptive_bound_of_the_mean_when_it_is_for_the_cone_or_fcsb() -> None:

@@ -84,7 +84,7 @@ def test_certify_features_hardly_changes_when_features_are_float32(bound: Bound)
 @pytest.mark.parametrize("ends", [[], [1], [100, 200], list(range(1, 300))])
 def test_estimator_equals_certify_features_when_draws_come_in_blocks(bound: Bound, ends: list[int]) -> None:
     v = reference_of(PILOT.mean(axis=0))
-    estimator = FixedDrawsEstimator(PILOT @ v, v, sigma=0.25, alpha=0.01, bound=bound, draws=300)
+    estimator = FixedDrawsEstimator(PILOT @ v, v, sigma=0.25, alpha=0.01, bound=bound, draws=300, pilot_features=PILOT)
     for block in np.split(DRAWN, ends):
         estimator.update(block @ v, block)
     whole, pieces = certify(bound=bound), estimator.finish()
@@ -102,9 +102,13 @@ def test_estimator_raises_when_the_number_of_draws_is_not_the_announced_one(made
 
 
 def test_estimator_raises_when_the_gram_law_lacks_features() -> None:
-    with pytest.raises(CertificationError, match="needs the reference and the features"):
+    with pytest.raises(CertificationError, match="needs the reference and the pilot's features"):
         FixedDrawsEstimator(np.ones(9), None, sigma=1.0, alpha=0.01, bound="gram", draws=300)
-    estimator = FixedDrawsEstimator(np.ones(9), np.eye(2)[0], sigma=1.0, alpha=0.01, bound="gram", draws=300)
+    settings: Any = {"sigma": 1.0, "alpha": 0.01, "bound": "gram", "draws": 300}
+    pilot = np.tile(np.eye(2)[0], (9, 1))
+    with pytest.raises(CertificationError, match="9 cosines but 8 features"):
+        FixedDrawsEstimator(np.ones(9), np.eye(2)[0], pilot_features=pilot[:8], **settings)
+    estimator = FixedDrawsEstimator(np.ones(9), np.eye(2)[0], pilot_features=pilot, **settings)
     with pytest.raises(CertificationError, match="needs the features of every draw"):
         estimator.update(np.ones(300))
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 from helpers.gram_dual_solvers import angle_by_linear_program, constraints_of, random_constraints
 from helpers.simulated_encoders import SIGMA, SimulatedEncoder, angle_between, simulated_encoders
+from helpers.usual_gram_law import usual_gram_law
 from scipy import integrate, special, stats
 
 from fs_runtime.certification import AngleLaw, GramLaw, TailBounds, certify_features
@@ -21,17 +22,17 @@ Floats = npt.NDArray[np.float64]
 
 # The first two are like EfficientNet-Lite0's on photos, at sigma 0.1 and 0.25.
 LAWS = {
-    "n = 512": GramLaw(
+    "n = 512": usual_gram_law(
         TailBounds((0.198112, 0.213723, 0.237226, 0.283944, 0.326536, 0.397522), (325, 191, 58, 4, 0, 0), 512, 0.0005),
         4, 0.00340, 0.0270, 0.001,
     ),
-    "n = 2048": GramLaw(
+    "n = 2048": usual_gram_law(
         TailBounds((0.29, 0.33, 0.38, 0.45, 0.51, 0.62), (1354, 825, 258, 15, 1, 0), 2048, 0.0005),
         4, 0.0110, 0.0200, 0.001,
     ),
-    "wide": GramLaw(TailBounds((0.5, 0.8, 1.2, 1.5, 2.0), (300, 90, 20, 4, 1), 600, 0.005), 3, 0.06, 0.05, 0.01),
-    "cut first": GramLaw(TailBounds((0.3, 0.4, 0.6), (9, 2, 0), 1000, 0.005), 0, 0.02, 0.01, 0.01),
-    "one threshold": GramLaw(TailBounds((0.4,), (0,), 400, 0.005), 0, 0.03, 0.02, 0.01),
+    "wide": usual_gram_law(TailBounds((0.5, 0.8, 1.2, 1.5, 2.0), (300, 90, 20, 4, 1), 600, 0.005), 3, 0.06, 0.05, 0.01),
+    "cut first": usual_gram_law(TailBounds((0.3, 0.4, 0.6), (9, 2, 0), 1000, 0.005), 0, 0.02, 0.01, 0.01),
+    "one threshold": usual_gram_law(TailBounds((0.4,), (0,), 400, 0.005), 0, 0.03, 0.02, 0.01),
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers.gram_dual_solvers import angle_by_linear_program, constraints_of, exact_value, random_constraints
 from helpers.simulated_encoders import Floats
+from helpers.usual_gram_law import usual_gram_law
 from scipy import integrate, special
 
 from fs_runtime.certification import AngleLaw, GramLaw, TailBounds
@@ -113,7 +114,7 @@ def test_dual_angle_is_within_two_percent_of_the_linear_program_when_constraints
         rho = math.sin(thresholds[4])
         eigenvalue = float(10.0 ** rng.uniform(-2.0, -0.3)) * rho**2
         mean = float(rng.uniform(0.0, 0.3)) * math.sqrt(eigenvalue)
-        law = GramLaw(TailBounds(thresholds, counts, draws, 0.0005), 4, eigenvalue, mean, 0.001)
+        law = usual_gram_law(TailBounds(thresholds, counts, draws, 0.0005), 4, eigenvalue, mean, 0.001)
         shift = float(rng.choice([0.25, 0.5, 1.0]))
         known = min(AngleLaw(law.tails).angle(shift), law.closed_form(shift))
         if known > 0.5 * math.pi:
@@ -131,16 +132,32 @@ PUBLISHED = {
     512: {0.5: (17.1, 9.5, 8.1), 1.0: (23.7, 23.2, 16.6)},
     2048: {0.5: (14.6, 5.0, 4.6), 1.0: (17.8, 11.5, 9.3)},
 }
+
+
+class KnownMoments(GramLaw):
+    """A law whose bounds of the moments are given."""
+
+    second_moment = 0.0
+    mean = 0.0
+
+
+def with_bounds(tails: TailBounds, second_moment: float, mean: float) -> GramLaw:
+    law = usual_gram_law(tails, 4, 0.0, 0.0, 0.001)
+    made = KnownMoments(tails, 4, 0.0, 0.0, 0.0, law.bets, 0.001)
+    made.__dict__.update(second_moment=second_moment, mean=mean)
+    return made
+
+
 # Draws that show the published angle laws and closed forms: thresholds and counts like EfficientNet-Lite0's, whose
-# scale, eigenvalue and mean were fitted to those two columns alone.
+# scale, and the bounds of both moments, were fitted to those two columns alone.
 PHOTO_A = {
-    512: GramLaw(
+    512: with_bounds(
         TailBounds((0.19658, 0.21207, 0.23539, 0.28175, 0.32401, 0.39445), (325, 191, 58, 4, 0, 0), 512, 0.0005),
-        4, 0.0041897, 0.019758, 0.001,
+        0.00884862, 0.0384089,
     ),
-    2048: GramLaw(
+    2048: with_bounds(
         TailBounds((0.18183, 0.20691, 0.23826, 0.28215, 0.31977, 0.38874), (1354, 825, 258, 15, 1, 0), 2048, 0.0005),
-        4, 0.0033647, 0.016562, 0.001,
+        0.00523131, 0.0234957,
     ),
 }  # fmt: skip
 

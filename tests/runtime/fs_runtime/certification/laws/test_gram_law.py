@@ -5,7 +5,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scipy import optimize, special, stats
+from helpers.least_growth import betting_bound
+from helpers.usual_gram_law import usual_gram_law
+from scipy import special, stats
 
 from fs_runtime.certification import AngleLaw, CertifiedCurve, GramLaw, TailBounds, certify_features
 from fs_runtime.certification.laws.tails import COSINE_SLACK
@@ -57,10 +59,11 @@ def closed_form(curve: CertifiedCurve, pilot: Floats, features: Floats, shift: f
     rho = math.sin(tau)
     u = (features - np.outer(cosines, v)) * (cosines >= math.cos(tau) + COSINE_SLACK)[:, None]
     seen = float(np.linalg.norm(u, 2)) ** 2 / n / rho**2
-    budget = math.log(4.0 / ALPHA) / n
-    kl = lambda x: float(special.rel_entr(seen, x) + special.rel_entr(1.0 - seen, 1.0 - x)) - budget  # noqa: E731
-    eigenvalue = rho**2 * optimize.brentq(kl, seen, 1.0 - 1e-12, xtol=1e-15)
-    beta = float(np.linalg.norm(u.mean(axis=0))) + math.sqrt(2.0 * eigenvalue * budget) + rho * budget / 3.0
+    blocks = [u[np.any(u != 0.0, axis=1)][i : i + 512] for i in range(0, n, 512)]
+    fourth = sum(float(np.linalg.norm(np.square(block @ block.T), 2)) for block in blocks) / n / rho**4
+    bets = curve.evidence.bets
+    eigenvalue = rho**2 * betting_bound(seen, fourth, n, ALPHA / 4.0, bets.second_moment)
+    beta = rho * betting_bound(float(np.linalg.norm(u.mean(axis=0))) / rho, seen, n, ALPHA / 4.0, bets.mean)
     tail = sum(m * math.sin(min(t, math.pi / 2.0)) for m, t in zip(masses, knots, strict=True) if t > tau)
     b = beta + math.sqrt(eigenvalue * (math.exp(shift * shift) - 1.0)) + tail
     return math.atan2(b, a)
@@ -110,7 +113,7 @@ def test_angle_rises_when_the_shift_rises() -> None:
 
 
 def test_angle_is_pi_when_the_shift_is_infinite_or_overflows() -> None:
-    law = GramLaw(TailBounds((0.1, 0.2), (20, 0), 500, 0.005), 1, 0.002, 0.01, 0.01)
+    law = usual_gram_law(TailBounds((0.1, 0.2), (20, 0), 500, 0.005), 1, 0.002, 0.01, 0.01)
     assert law.angle(40.0) == math.pi
     assert law.angle(math.inf) == math.pi
 
@@ -122,5 +125,5 @@ def test_angle_is_pi_when_every_draw_is_far_off() -> None:
 
 
 def test_second_moment_never_exceeds_its_range_when_every_draw_is_at_the_cut() -> None:
-    law = GramLaw(TailBounds((0.3,), (0,), 50, 0.005), 0, math.sin(0.3) ** 2 * (1.0 + 1e-9), 0.1, 0.01)
+    law = usual_gram_law(TailBounds((0.3,), (0,), 50, 0.005), 0, math.sin(0.3) ** 2 * (1.0 + 1e-9), 0.1, 0.01)
     assert law.second_moment == pytest.approx(math.sin(0.3) ** 2, rel=1e-12)

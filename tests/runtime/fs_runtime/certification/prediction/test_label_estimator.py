@@ -83,7 +83,7 @@ def test_finish_gives_what_each_estimator_gives_alone_when_kinds_share_alpha(
     assert evidence.curve is not None
     settings: dict[str, Any] = {"sigma": SIGMA, "alpha": share, "bound": "gram", "draws": 600}
     if target is None:
-        fixed = FixedDrawsEstimator(PILOT @ reference, reference, **settings)
+        fixed = FixedDrawsEstimator(PILOT @ reference, reference, pilot_features=PILOT, **settings)
         for first in range(0, 600, 100):
             rows = ROWS[first : first + 100]
             fixed.update(rows @ reference, rows)
