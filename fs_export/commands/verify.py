@@ -72,8 +72,8 @@ def verify(
             outcome = f"parity not run, {each.not_run}" if each.parity is None else parity_line(each.parity)
             lines.append(f"{bundle / each.engine.file}: has its hash; {outcome}")
             lines += [] if each.parity is None else _what_ran(each.parity)
-        for line in lines:
-            click.echo(printable(line))
+        for text in lines:
+            click.echo(printable(text))
 
 
 def _what_ran(parity: "Parity") -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import tiny_torch
+from helpers.exporting import operators_read_once
 
 from fs_exporters.pipeline import ExportResult, export_bundle
 
@@ -17,6 +18,12 @@ def _one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _operators_read_once() -> Iterator[None]:
+    with operators_read_once():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ import torch
 from helpers import tiny, tiny_torch
 from helpers.command import Outcome, invoke
 from helpers.engines import needs_rtx
+from helpers.exporting import operators_read_once
 
 import fs_export
 import fs_runtime
@@ -33,6 +34,12 @@ def _one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _operators_read_once() -> Iterator[None]:
+    with operators_read_once():
+        yield
 
 
 @pytest.fixture(scope="session")

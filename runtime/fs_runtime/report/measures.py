@@ -200,7 +200,8 @@ class Measures:
 
 def measure(results: Results, progress: Callable[[], None] = lambda: None) -> Measures:
     """Evaluate every certificate's curves; ``progress`` is called after each. About a second an image for ``gram``."""
-    labels = _labels(certificate.image.name for certificate in (*results.certificates, *results.predictions))
+    both: tuple[AnyCertificate, ...] = (*results.certificates, *results.predictions)
+    labels = _labels(certificate.image.name for certificate in both)
     groups: dict[Setting, list[ImageMeasures]] = {}
     for certificate in results.certificates:
         measured = ImageMeasures(

@@ -351,12 +351,11 @@ def test_certify_shows_more_of_the_paths_when_names_are_alike(folder: Path, tmp_
 
 @pytest.mark.parametrize(("columns", "widest"), [("100", 100), ("20", 80), ("wide", 132)])
 def test_certify_keeps_to_the_columns_when_the_environment_says_how_many(
-    folder: Path, tmp_path: Path, columns: str, widest: int, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, columns: str, widest: int
 ) -> None:
     image = tmp_path / f"{'long' * 40}.png"
     Image.fromarray(tiny.image_array()).save(image)
-    monkeypatch.setenv("COLUMNS", columns)
-    outcome = invoke(cli, "certify", folder / "bundle", image, *QUICK)
+    outcome = invoke(cli, "certify", folder / "bundle", image, *QUICK, COLUMNS=columns)
     assert max(len(line.rstrip()) for line in outcome.out.splitlines()) <= widest
     assert max(len(line.rstrip()) for line in outcome.out.splitlines()) > widest - 20
 
