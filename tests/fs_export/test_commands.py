@@ -111,7 +111,7 @@ def test_exported_graph_changes_one_row_when_one_draw_changes(lite0: tuple[Path,
 
 @pytest.mark.slow
 def test_verify_passes_when_the_bundle_is_untouched(lite0: tuple[Path, Outcome]) -> None:
-    outcome = invoke(cli, "verify", lite0[0], "--threads", 1, "--json")
+    outcome = invoke(cli, "verify", lite0[0], "--threads", 1, "--parity-draws", 32, "--json")
     assert outcome.code == 0, outcome.err
     content = json.loads(outcome.out)
     assert content["schema"] == "fs-export/verify/1"
@@ -125,7 +125,7 @@ def test_verify_exits_3_when_the_graph_was_changed_and_rehashed(lite0: tuple[Pat
     assert invoke(cli, "verify", root).code == 2
     tiny_torch.rehash(root)
     fs_runtime.load(root).close()
-    outcome = invoke(cli, "verify", root, "--threads", 1)
+    outcome = invoke(cli, "verify", root, "--threads", 1, "--parity-draws", 8)
     assert outcome.code == 3
     assert outcome.out == ""
     assert "does not compute what the original encoder computes" in outcome.err
