@@ -242,9 +242,9 @@ def test_certify_copes_when_a_name_is_no_utf_8(folder: Path, tmp_path: Path) -> 
 
 
 def test_certify_keeps_progress_off_stdout_when_stderr_is_a_terminal(folder: Path) -> None:
-    outcome = execute(
-        "fs_runtime", "certify", folder / "bundle", folder / "good.png", *QUICK, "--json", FORCE_COLOR="1"
-    )
+    # Wide enough for the path, however long the temporary folder's is.
+    arguments = ("certify", folder / "bundle", folder / "good.png", *QUICK, "--json")
+    outcome = execute("fs_runtime", *arguments, FORCE_COLOR="1", COLUMNS="300")
     assert outcome.code == 0
     FeatureCertificate.from_json(outcome.out)
     assert outcome.out.count("\n") == 1
