@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fs_exporters.parity import ParityError
-    from fs_exporters.pipeline import ExportResult, Stage
+    from fs_exporters.pipeline import ExportResult
     from fs_exporters.pipeline import export_bundle as export
+    from fs_exporters.stage import Stage
     from fs_exporters.verify import verify_bundle as verify
     from fs_models.prototypes import PrototypeRequest
 
@@ -21,7 +22,7 @@ _HOMES = {
     "ExportResult": ("fs_exporters.pipeline", "ExportResult"),
     "ParityError": ("fs_exporters.parity", "ParityError"),
     "PrototypeRequest": ("fs_models.prototypes", "PrototypeRequest"),
-    "Stage": ("fs_exporters.pipeline", "Stage"),
+    "Stage": ("fs_exporters.stage", "Stage"),
     "export": ("fs_exporters.pipeline", "export_bundle"),
     "verify": ("fs_exporters.verify", "verify_bundle"),
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fs_runtime.cli.terminal import megabytes, messages, printable
 
 if TYPE_CHECKING:
-    from fs_exporters.pipeline import Stage
+    from fs_exporters.stage import Stage
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ import math
 import platform
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from fs_exporters.calibration import CalibrationImages, NoisyBatches, check_cali
 from fs_exporters.graph import smoothed_graph
 from fs_exporters.onnx import OPSET, OPSETS, trace, write_graph
 from fs_exporters.parity import LEAST_PARITY_DRAWS, PARITY_DRAWS, angle_change, check_parity, measure_bundle
+from fs_exporters.stage import Stage, Watch
 from fs_models.encoders import EncoderAdapter, EncoderSpec, LoadRequest, OfferedPrototypes, load_encoder
 from fs_models.gsb import no_booster
 from fs_models.prototypes import PrototypeRequest, requested_prototypes
@@ -42,34 +42,6 @@ _TOOLS = ("fs-export", "fs-runtime", "torch", "onnx", "onnxscript", "onnxruntime
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One finished step, for whoever watches.
-
-    Attributes:
-        name: ``load``, ``prototypes``, ``trace``, ``calibrate`` (int8 only), ``parity`` or ``write``.
-        seconds: how long it took.
-        detail: what came of it.
-        path: the file or folder it made, if any.
-        bytes: its size.
-    """
-
-    name: str
-    seconds: float
-    detail: str
-    path: Path | None = None
-    bytes: int | None = None
-
-
-@dataclass
-class _Notes:
-    """What a running step will say of itself."""
-
-    detail: str = ""
-    path: Path | None = None
-    bytes: int | None = None
-
-
-@dataclass(frozen=True)
 class ExportResult:
     """A bundle that was written.
 
@@ -84,24 +56,6 @@ class ExportResult:
     manifest: Manifest
     manifest_sha256: str
     stages: tuple[Stage, ...]
-
-
-@dataclass
-class _Watch:
-    """Times the steps and tells them on."""
-
-    started: Callable[[str], None]
-    finished: Callable[[Stage], None]
-    stages: list[Stage] = field(default_factory=list)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[_Notes]:
-        self.started(name)
-        start, notes = time.perf_counter(), _Notes()
-        yield notes
-        stage = Stage(name, time.perf_counter() - start, notes.detail, notes.path, notes.bytes)
-        self.stages.append(stage)
-        self.finished(stage)
 
 
 def export_bundle(
@@ -158,14 +112,16 @@ def export_bundle(
     """
     output = Path(output)
     photos = None if calibration is None else Path(calibration)
+    request = LoadRequest(model, tap, revision, trust_pickle, trust_remote_code, image_size)
     check_request(sigma, noise_batch, precision, images, photos, parity_draws)
     prototypes.check()
     check_free(output, overwrite=overwrite)
     check_writable(output)
-    watch = _Watch(on_start, on_stage)
+    prototypes.check_model(request)
+    watch = Watch(on_start, on_stage)
     settings = _Settings(sigma, noise_batch, images, precision, threads or default_threads(), photos, parity_draws)
     with watch.step("load") as notes:
-        encoder = load_encoder(LoadRequest(model, tap, revision, trust_pickle, trust_remote_code, image_size))
+        encoder = load_encoder(request)
         parameters = sum(parameter.numel() for parameter in encoder.parameters())
         notes.detail = f"{model}, {parameters / 1e6:.2f} M parameters"
     sets = _prototypes(prototypes, encoder, sigma, watch, on_progress)
@@ -188,7 +144,7 @@ def _prototypes(
     request: PrototypeRequest,
     encoder: EncoderAdapter,
     sigma: float,
-    watch: _Watch,
+    watch: Watch,
     on_progress: Callable[[str, int, int], None],
 ) -> dict[str, OfferedPrototypes]:
     """The prototypes that the bundle is to hold; a step of its own where the user asked for some."""
@@ -258,7 +214,7 @@ def _fill(
     encoder: EncoderAdapter,
     prototypes: Mapping[str, OfferedPrototypes],
     settings: _Settings,
-    watch: _Watch,
+    watch: Watch,
     on_progress: Callable[[str, int, int], None],
 ) -> Manifest:
     """Write everything but the manifest."""

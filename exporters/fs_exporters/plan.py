@@ -68,6 +68,7 @@ def plan_export(
     prototypes.check()
     check_free(Path(output), overwrite=overwrite)
     check_writable(Path(output))
+    prototypes.check_model(request)
     encoder = load_encoder(request)
     spec = encoder.spec
     weights = sum(tensor.numel() * 4 for tensor in encoder.state_dict().values() if tensor.is_floating_point())

@@ -45,8 +45,8 @@ def demo(sigma: float, draws: int, output: Path, overwrite: bool, threads: int |
 
     photos = _find_photos()
     require_matplotlib()
-    results, report = output / "results.jsonl", report_paths(output)
-    check_free([results, report.page, report.picture], overwrite=overwrite)
+    results = output / "results.jsonl"
+    check_free([results, *report_paths(output)], overwrite=overwrite)
     bundle = output / f"{_MODEL}-sigma{sigma:g}"
     with stage_reporter() as reporter:
         fs_export.export(
@@ -67,7 +67,7 @@ def demo(sigma: float, draws: int, output: Path, overwrite: bool, threads: int |
     with writing(output):
         write_together({results: "".join(f"{each.to_json()}\n" for each in certificates).encode()})
     with results.open("rb") as lines:
-        make_report(read_results(lines, str(results)), output, overwrite=overwrite)
+        report = make_report(read_results(lines, str(results)), output, overwrite=overwrite)
     data().print(_table(certificates))
     messages().print(explanation(certificates[0]), style="dim", highlight=False, soft_wrap=True)
     place, photo = shlex.quote(str(bundle)), shlex.quote(str(copies[1]))
@@ -116,8 +116,7 @@ def _table(certificates: list[FeatureCertificate]) -> Table:
     title = f"certified cosine, sigma {first.sigma:g}, {first.draws} draws, alpha {first.alpha:g}"
     made = table("photo", "score", *columns, title=title)
     for certificate in certificates:
-        cells = [
-            cosine_cell(each, fraction) for each in (certificate, certificate.baseline()) for fraction, _ in FRACTIONS
-        ]
+        pair = (certificate, certificate.baseline())
+        cells = [cosine_cell(each, fraction * each.sigma) for each in pair for fraction, _ in FRACTIONS]
         made.add_row(Path(certificate.image.name).name, score_cell(certificate), *cells)
     return made

@@ -1,6 +1,7 @@
 """``fs-export verify``: does a bundle still compute what its encoder computes?"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -8,6 +9,9 @@ import msgspec
 from fs_export import options
 from fs_runtime.cli.options import as_json, bundle, expect_sha256, threads
 from fs_runtime.cli.terminal import printable
+
+if TYPE_CHECKING:
+    from fs_runtime.bundle.manifest import Parity
 
 
 @click.command()
@@ -30,8 +34,9 @@ def verify(
 ) -> None:
     """Check a bundle's hashes, load its encoder again, and hold the graph against it. Exit code 3 if they differ.
 
-    Plans are held against the graph where the GPU that they are for is here; of the others it says that this was not
-    run.
+    It says what ran the graph, and what this does not check: a bf16 graph cannot run on a CPU, so another one that
+    rounds alike is run in its place. Plans are held against the graph where the GPU that they are for is here; of the
+    others it says that this was not run.
     """
     from fs_exporters.pipeline import parity_line
     from fs_exporters.tensorrt import verify_engines
@@ -58,7 +63,19 @@ def verify(
         line = {"schema": "fs-export/verify/1", "path": str(bundle), "parity": parity, "engines": engines}
         click.echo(msgspec.json.encode(line))
     else:
-        click.echo(printable(f"{bundle}: whole, and computes what its encoder computes: {parity_line(parity)}"))
+        precision = read.manifest.graphs[0].precision
+        # A graph of fp32 is the module but for rounding; of the others a difference is allowed.
+        within = "" if precision == "fp32" else f", within what {precision} is allowed"
+        same = f"computes what its encoder computes{within}: {parity_line(parity)}"
+        lines = [f"{bundle}: whole, and {same}", *_what_ran(parity)]
         for each in verdicts:
             outcome = f"parity not run, {each.not_run}" if each.parity is None else parity_line(each.parity)
-            click.echo(printable(f"{bundle / each.engine.file}: has its hash; {outcome}"))
+            lines.append(f"{bundle / each.engine.file}: has its hash; {outcome}")
+            lines += [] if each.parity is None else _what_ran(each.parity)
+        for text in lines:
+            click.echo(printable(text))
+
+
+def _what_ran(parity: "Parity") -> list[str]:
+    """What computed the side that was compared, and what the comparison leaves open."""
+    return [f"  run by: {parity.ran}", *(f"  not checked: {gap}" for gap in parity.not_checked)]

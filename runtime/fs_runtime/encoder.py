@@ -75,7 +75,7 @@ def load(
     """
     for name, value, most in (("threads", threads, MOST_THREADS), ("max_pixels", max_pixels, 1 << 40)):
         if value is not None and not 1 <= value <= most:
-            raise InputError(f"{name} must be a positive whole number up to {most}, not {value}")
+            raise InputError(f"{name} must be a positive whole number up to {most}, not {value}", argument=name)
     return SmoothedEncoder(
         read_bundle(bundle, expect_sha256=expect_sha256),
         backend=backend,
@@ -400,7 +400,9 @@ class SmoothedEncoder:
         again: AnyCertificate
         if isinstance(certificate, FeatureCertificate):
             if prototypes is not None:
-                raise InputError("the certificate is of a feature, not a prediction: it needs no prototypes")
+                raise InputError(
+                    "the certificate is of a feature, not a prediction: it needs no prototypes", argument="prototypes"
+                )
             seed = certificate.provenance.seed
             again = self._certifier.one(prepared, FeatureTask.again(certificate), seed, progress)
         else:

@@ -6,9 +6,17 @@ without a stack trace. Any other exception is a bug and keeps its trace.
 
 
 class FsError(Exception):
-    """Base of every error that its message alone explains."""
+    """Base of every error that its message alone explains.
+
+    Attributes:
+        argument: the Python argument that the message names, if it names one: the commands put their flag there.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str, *, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
 
 
 class InputError(FsError):

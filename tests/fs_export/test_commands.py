@@ -13,6 +13,7 @@ import torch
 from helpers import tiny, tiny_torch
 from helpers.command import Outcome, invoke
 from helpers.engines import needs_rtx
+from helpers.exporting import operators_read_once
 
 import fs_export
 import fs_runtime
@@ -33,6 +34,12 @@ def _one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _operators_read_once() -> Iterator[None]:
+    with operators_read_once():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +111,7 @@ def test_exported_graph_changes_one_row_when_one_draw_changes(lite0: tuple[Path,
 
 @pytest.mark.slow
 def test_verify_passes_when_the_bundle_is_untouched(lite0: tuple[Path, Outcome]) -> None:
-    outcome = invoke(cli, "verify", lite0[0], "--threads", 1, "--json")
+    outcome = invoke(cli, "verify", lite0[0], "--threads", 1, "--parity-draws", 32, "--json")
     assert outcome.code == 0, outcome.err
     content = json.loads(outcome.out)
     assert content["schema"] == "fs-export/verify/1"
@@ -118,7 +125,7 @@ def test_verify_exits_3_when_the_graph_was_changed_and_rehashed(lite0: tuple[Pat
     assert invoke(cli, "verify", root).code == 2
     tiny_torch.rehash(root)
     fs_runtime.load(root).close()
-    outcome = invoke(cli, "verify", root, "--threads", 1)
+    outcome = invoke(cli, "verify", root, "--threads", 1, "--parity-draws", 8)
     assert outcome.code == 3
     assert outcome.out == ""
     assert "does not compute what the original encoder computes" in outcome.err
@@ -246,7 +253,7 @@ def test_command_exits_2_when_the_usage_is_wrong(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["efficientnet-lite9", "--sigma", "0.1", "--noise-batch", "2"], "no encoder family accepts"),
+        (["efficientnet-lite9", "--sigma", "0.1", "--noise-batch", "2"], "did you mean efficientnet-lite"),
         ([MODEL, "--sigma", "0", "--noise-batch", "2"], "--sigma must lie in"),
         ([MODEL, "--sigma", "nan", "--noise-batch", "2"], "--sigma must lie in"),
         ([MODEL, "--sigma", "0.1", "--noise-batch", "0"], "--noise-batch must lie in"),
@@ -263,6 +270,32 @@ def test_export_exits_2_when_the_input_is_bad(arguments: list[str], message: str
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--labels", "missing.txt"), "missing.txt cannot be read"),
+        (("--labels", "one.txt"), "holds 1 label: give at least two"),
+        (("--labels", "two.txt"), "was trained without texts, so --labels cannot"),
+        (("--gallery", "empty"), "--gallery: empty holds no image"),
+        (("--prototypes-from", "empty"), "--prototypes-from empty holds 0 folders"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
+def test_export_exits_2_before_loading_when_prototypes_cannot_be_made(
+    flags: tuple[str, ...], message: str, dry_run: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.txt").write_text("cat\n")
+    (tmp_path / "two.txt").write_text("cat\ndog\n")
+    (tmp_path / "empty").mkdir()
+    for module in ("pipeline", "plan"):
+        monkeypatch.setattr(f"fs_exporters.{module}.load_encoder", lambda _: pytest.fail("the model was loaded"))
+    outcome = invoke(cli, "export", MODEL, "--sigma", 0.1, "--noise-batch", 2, "-o", "out", *flags, *dry_run)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in outcome.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_export_exits_2_before_loading_when_the_output_is_there(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("precious")
     for option in ([], ["--overwrite"]):
@@ -270,6 +303,23 @@ def test_export_exits_2_before_loading_when_the_output_is_there(tmp_path: Path) 
         assert outcome.code == 2
         assert "choose another -o" in outcome.err
     assert (tmp_path / "precious.txt").read_text() == "precious"
+
+
+def test_verify_says_what_ran_and_what_it_did_not_check_when_the_graph_is_bf16(tmp_path: Path) -> None:
+    with tiny_torch.registered():
+        arguments = {"sigma": 0.25, "noise_batch": 3, "threads": 1, "parity_draws": 31}
+        for precision in ("fp32", "bf16"):
+            fs_export.export(tiny_torch.MODEL, output=tmp_path / precision, precision=precision, **arguments)
+        verified = {each: invoke(cli, "verify", tmp_path / each, "--threads", 1) for each in ("fp32", "bf16")}
+    assert {outcome.code for outcome in verified.values()} == {0}
+    first, ran = verified["fp32"].out.splitlines()
+    assert "fp32: whole, and computes what its encoder computes: smallest cosine 1.0" in first
+    assert ran.startswith("  run by: onnxruntime ")
+    first, ran, *gaps = verified["bf16"].out.splitlines()
+    assert "bf16: whole, and computes what its encoder computes, within what bf16 is allowed: smallest" in first
+    assert "rounded to bf16" in ran
+    assert all(gap.startswith("  not checked: ") for gap in gaps)
+    assert "the bf16 kernels of the engine" in gaps[0]
 
 
 def test_verify_exits_2_when_there_is_no_bundle(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import click
 
 from fs_runtime.cli.run import run
 
-_CLEAN = ("FORCE_COLOR", "NO_COLOR", "FS_THREADS", "FS_MAX_PIXELS", "TTY_COMPATIBLE")
+_LOOKS = ("FORCE_COLOR", "NO_COLOR", "COLUMNS")
+_CLEAN = (*_LOOKS, "FS_THREADS", "FS_MAX_PIXELS", "TTY_COMPATIBLE")
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,11 @@ class Outcome:
     err: str
 
 
-def invoke(command: click.Command, *arguments: object) -> Outcome:
-    """Run a command through :func:`run`, as its entry point does; a bug's exception comes out as it is."""
+def invoke(command: click.Command, *arguments: object, **environment: str) -> Outcome:
+    """Run a command through :func:`run`, as its entry point does; a bug's exception comes out as it is.
+
+    What is in the environment of the looks of its output is left out, but for what ``environment`` says.
+    """
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     handler = signal.getsignal(signal.SIGTERM)
     code: object = None
@@ -36,8 +40,9 @@ def invoke(command: click.Command, *arguments: object) -> Outcome:
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
-        for name in _CLEAN[:2]:
+        for name in _LOOKS:
             os.environ.pop(name, None)
+        os.environ.update(environment)
         try:
             run(command, "command")
         except SystemExit as stop:

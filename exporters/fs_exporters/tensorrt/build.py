@@ -1,7 +1,6 @@
 """The whole way from a bundle's graph to plans in that bundle."""
 
 import hashlib
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,8 @@ import msgspec
 
 from fs_exporters.bundle import changed_folder
 from fs_exporters.parity import ParityError
-from fs_exporters.pipeline import Stage, parity_line
+from fs_exporters.pipeline import parity_line
+from fs_exporters.stage import Stage, Watch
 from fs_exporters.tensorrt.capability import target_capabilities
 from fs_exporters.tensorrt.gate import plan_parity, why_not_run
 from fs_exporters.tensorrt.library import BuilderLibrary, Target, open_library
@@ -23,6 +23,7 @@ from fs_runtime.cuda_driver import Driver, ask_driver
 from fs_runtime.environment import default_threads
 from fs_runtime.errors import FsError, InputError
 from fs_runtime.files import write_together
+from fs_runtime.plural import count
 
 
 @dataclass(frozen=True)
@@ -61,25 +62,6 @@ class BuildResult:
     stages: tuple[Stage, ...]
 
 
-@dataclass
-class _Watch:
-    """Times the steps and tells them on."""
-
-    started: Callable[[str], None]
-    finished: Callable[[Stage], None]
-    stages: list[Stage] = field(default_factory=list)
-    _since: float = 0.0
-
-    def start(self, name: str) -> None:
-        self.started(name)
-        self._since = time.perf_counter()
-
-    def done(self, name: str, detail: str, path: Path | None = None, size: int | None = None) -> None:
-        stage = Stage(name, time.perf_counter() - self._since, detail, path, size)
-        self.stages.append(stage)
-        self.finished(stage)
-
-
 def build_engines(
     bundle: str | Path,
     request: BuildRequest,
@@ -109,14 +91,14 @@ def build_engines(
     library = open_library(request.target)
     driver = ask_driver()
     capabilities = target_capabilities(library, request.compute_capabilities, driver)
-    watch = _Watch(on_start, on_stage)
+    watch = Watch(on_start, on_stage)
     workshop = _Workshop(library, driver, request.settings, request.threads or default_threads(), watch)
     try:
         with changed_folder(bundle) as folder:
             engines = _add_engines(folder, request.expect_sha256, workshop, capabilities)
-            watch.start("write")
-            manifest_sha256 = read_bundle(folder).manifest_sha256
-            watch.done("write", f"{len(engines)} plan(s) added, hashes checked", bundle)
+            with watch.step("write") as notes:
+                manifest_sha256 = read_bundle(folder).manifest_sha256
+                notes.detail, notes.path = f"{count(len(engines), 'plan')} added, hashes checked", bundle
     except OSError as error:
         raise FsError(
             f"cannot write {bundle}: {error.strerror or error}; free space, or move it where you may"
@@ -139,34 +121,38 @@ class _Workshop:
     driver: Driver
     settings: EngineSettings
     threads: int
-    watch: _Watch
+    watch: Watch
 
     def parse(self, bundle: Bundle, graph: Graph) -> ParsedNetwork:
         """The graph as a network that has the graph's precision."""
-        self.watch.start("parse")
-        parsed = parse_network(self.library, bundle.graph_path(graph))
-        observed = observed_precision(parsed.network)
-        if observed.precision != graph.precision:
-            raise ParityError(f"{graph.file} was to be {graph.precision}, but it is {observed}: export it again")
-        self.watch.done("parse", f"{self.library.name}, strongly typed, {observed}", Path(graph.file))
+        with self.watch.step("parse") as notes:
+            parsed = parse_network(self.library, bundle.graph_path(graph))
+            observed = observed_precision(parsed.network)
+            if observed.precision != graph.precision:
+                raise ParityError(f"{graph.file} was to be {graph.precision}, but it is {observed}: export it again")
+            notes.detail, notes.path = f"{self.library.name}, strongly typed, {observed}", Path(graph.file)
         return parsed
 
     def build(self, bundle: Bundle, graph: Graph, parsed: ParsedNetwork, compute_capability: str) -> Engine:
         """One plan, in its place and compared where that can be done."""
-        library, watch = self.library, self.watch
+        library = self.library
         file = f"engines/{_tag(library, self.settings, graph.precision, compute_capability)}/model.plan"
-        watch.start("build")
-        plan = build_plan(library, parsed, self.settings, compute_capability=compute_capability, threads=self.threads)
-        path = bundle.root / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_together({path: plan})
-        watch.done("build", f"for compute capability {compute_capability}", Path(file), len(plan))
-        watch.start("parity")
-        reason = why_not_run(graph, compute_capability, self.driver)
-        parity = None
-        if reason is None:
-            parity = plan_parity(library, bundle, graph, plan, file, threads=self.threads)
-        watch.done("parity", f"not run, {reason}" if parity is None else parity_line(parity), Path(file))
+        with self.watch.step("build") as notes:
+            plan = build_plan(
+                library, parsed, self.settings, compute_capability=compute_capability, threads=self.threads
+            )
+            path = bundle.root / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_together({path: plan})
+            notes.detail = f"for compute capability {compute_capability}"
+            notes.path, notes.bytes = Path(file), len(plan)
+        with self.watch.step("parity") as notes:
+            reason = why_not_run(graph, compute_capability, self.driver)
+            parity = None
+            if reason is None:
+                parity = plan_parity(library, bundle, graph, plan, file, threads=self.threads)
+            notes.detail = f"not run, {reason}" if parity is None else parity_line(parity)
+            notes.path = Path(file)
         return Engine(
             file=file,
             sha256=hashlib.sha256(plan).hexdigest(),

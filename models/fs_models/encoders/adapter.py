@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import torch
 from torch import nn
 
+from fs_models.encoders.preprocessing import Preprocessing
 from fs_runtime.bundle.manifest import Tap
 from fs_runtime.errors import InputError
 from fs_runtime.preprocess import PreprocessRule
@@ -75,6 +76,37 @@ class EncoderSpec:
     std: tuple[float, float, float]
     preprocess: PreprocessRule
     config_files: tuple[Path, ...] = ()
+
+    @classmethod
+    def unmeasured(
+        cls,
+        request: LoadRequest,
+        preprocessing: Preprocessing,
+        *,
+        revision: str | None,
+        family: str,
+        tap: Tap,
+        config_files: tuple[Path, ...] = (),
+    ) -> Self:
+        """The facts of an encoder before any image ran through it: the shape of its feature is still to come.
+
+        Raises:
+            InputError: the request is for images of another size.
+        """
+        request.check_size(preprocessing.height, preprocessing.width)
+        return cls(
+            model=request.model,
+            revision=revision,
+            family=family,
+            tap=tap,
+            feature_shape=(),
+            height=preprocessing.height,
+            width=preprocessing.width,
+            mean=preprocessing.mean,
+            std=preprocessing.std,
+            preprocess=preprocessing.rule,
+            config_files=config_files,
+        )
 
 
 @dataclass(frozen=True, eq=False)

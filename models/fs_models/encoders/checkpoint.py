@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from fs_models.encoders.adapter import FOLDER_REVISION, LoadRequest
-from fs_models.encoders.hf_preprocess import HfPreprocess, read_preprocess
+from fs_models.encoders.hf_preprocess import read_preprocess
 from fs_models.encoders.hf_processors import named
+from fs_models.encoders.preprocessing import Preprocessing
 from fs_runtime.bundle.files import digest
 from fs_runtime.errors import InputError
 
@@ -133,7 +134,7 @@ class Checkpoint:
             "with save_pretrained"
         )
 
-    def preprocessing(self) -> HfPreprocess:
+    def preprocessing(self) -> Preprocessing:
         """How an image becomes pixels, as the model's own file says."""
         return read_preprocess(*self.processor())
 

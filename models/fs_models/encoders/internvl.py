@@ -5,7 +5,8 @@ from typing import ClassVar
 import torch
 
 from fs_models.encoders.checkpoint import Checkpoint
-from fs_models.encoders.hf_preprocess import HfPreprocess, read_preprocess
+from fs_models.encoders.hf_preprocess import read_preprocess
+from fs_models.encoders.preprocessing import Preprocessing
 from fs_models.encoders.registry import register
 from fs_models.encoders.vision_side import VisionSide
 
@@ -20,7 +21,7 @@ class InternVL(VisionSide):
     examples = ("OpenGVLab/InternVL3-1B-hf",)
 
     @classmethod
-    def preprocessing(cls, checkpoint: Checkpoint) -> HfPreprocess:
+    def preprocessing(cls, checkpoint: Checkpoint) -> Preprocessing:
         """Of the tile that shows the whole image."""
         config, name = checkpoint.processor()
         return read_preprocess(config, name, known=("GotOcr2ImageProcessor",))

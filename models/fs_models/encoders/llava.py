@@ -5,7 +5,8 @@ from typing import ClassVar
 import torch
 
 from fs_models.encoders.checkpoint import Checkpoint
-from fs_models.encoders.hf_preprocess import HfPreprocess, read_preprocess
+from fs_models.encoders.hf_preprocess import read_preprocess
+from fs_models.encoders.preprocessing import Preprocessing
 from fs_models.encoders.registry import register
 from fs_models.encoders.vision_side import VisionSide
 
@@ -20,7 +21,7 @@ class Llava(VisionSide):
     examples = ("llava-hf/llava-1.5-7b-hf", "llava-hf/llava-v1.6-mistral-7b-hf", "llava-hf/llava-1.5-7b-hf#tower")
 
     @classmethod
-    def preprocessing(cls, checkpoint: Checkpoint) -> HfPreprocess:
+    def preprocessing(cls, checkpoint: Checkpoint) -> Preprocessing:
         """The file's, but of LLaVA-NeXT the first tile's, for which the image is resized whatever its shape."""
         if checkpoint.model_type == "llava":
             return checkpoint.preprocessing()

@@ -10,7 +10,7 @@ from torch import nn
 
 from fs_models.encoders.checkpoint import OPEN_CLIP as CONFIG
 from fs_models.encoders.checkpoint import Checkpoint
-from fs_models.encoders.hf_preprocess import HfPreprocess
+from fs_models.encoders.preprocessing import Preprocessing
 from fs_models.encoders.registry import register
 from fs_models.encoders.transformers_adapter import TransformersAdapter
 from fs_runtime.bundle.manifest import Tap
@@ -99,7 +99,7 @@ class OpenClip(TransformersAdapter):
         return network
 
     @classmethod
-    def preprocessing(cls, checkpoint: Checkpoint) -> HfPreprocess:
+    def preprocessing(cls, checkpoint: Checkpoint) -> Preprocessing:
         """What open_clip does at inference with the checkpoint's settings."""
         vision, settings = _vision(checkpoint), _config(checkpoint, "preprocess_cfg", {})
         side, name = vision["image_size"], f"{checkpoint.model}/{CONFIG}"
@@ -110,7 +110,7 @@ class OpenClip(TransformersAdapter):
         rule = PreprocessRule(resize=ShortestEdge(edge=side, kernel=kernel), crop=CenterCrop(height=side, width=side))
         if mode == "squash":
             rule = PreprocessRule(resize=Exact(height=side, width=side, kernel=kernel))
-        return HfPreprocess(rule, side, side, mean, std)  # type: ignore[arg-type]  # three numbers each
+        return Preprocessing(rule, side, side, mean, std)  # type: ignore[arg-type]  # three numbers each
 
     def encode(self, normalised: torch.Tensor) -> torch.Tensor:
         """The tap's feature: [B, D], or [B, L, C] for tokens."""

@@ -6,7 +6,8 @@ import torch
 
 from fs_models.encoders.adapter import EncoderSpec
 from fs_models.encoders.checkpoint import Checkpoint
-from fs_models.encoders.hf_preprocess import HfPreprocess, read_preprocess
+from fs_models.encoders.hf_preprocess import read_preprocess
+from fs_models.encoders.preprocessing import Preprocessing
 from fs_models.encoders.qwen_vision import QwenVision
 from fs_models.encoders.registry import register
 from fs_models.encoders.vision_side import VisionSide
@@ -28,7 +29,7 @@ class QwenVL(VisionSide):
         super().__init__(spec, QwenVision(network.visual, spec.height, spec.width))
 
     @classmethod
-    def preprocessing(cls, checkpoint: Checkpoint) -> HfPreprocess:
+    def preprocessing(cls, checkpoint: Checkpoint) -> Preprocessing:
         """Resized to the size that was asked for, whatever the image's shape."""
         config, name = checkpoint.processor()
         height, width = checkpoint.request.image_size or (_DEFAULT, _DEFAULT)

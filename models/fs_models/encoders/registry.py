@@ -68,8 +68,13 @@ def find_family(request: LoadRequest) -> type[EncoderAdapter]:
         raise InputError(_unreadable(checkpoint))
     if Path(request.model).parent != Path():
         raise InputError(f"{request.model} is no folder: name the folder of a model, or the id of one")
-    known = ", ".join(example for family in families() for example in family.examples)
-    raise InputError(f"no encoder family accepts {request.model!r}: choose one of {known}")
+    known = [example for family in families() for example in family.examples]
+    near = get_close_matches(request.model, known, n=1)
+    meant = f"did you mean {near[0]}? Else name" if near else "name"
+    raise InputError(
+        f"no encoder family accepts {request.model!r}: {meant} the folder of a model or its id on the hub, or one of "
+        "those that fs-export list shows"
+    )
 
 
 def load_encoder(request: LoadRequest) -> EncoderAdapter:

@@ -7,7 +7,8 @@ import torch
 
 from fs_models.encoders.adapter import EncoderSpec
 from fs_models.encoders.checkpoint import Checkpoint
-from fs_models.encoders.hf_preprocess import HfPreprocess, read_preprocess
+from fs_models.encoders.hf_preprocess import read_preprocess
+from fs_models.encoders.preprocessing import Preprocessing
 from fs_models.encoders.registry import register
 from fs_models.encoders.text_tower import TextTower
 from fs_models.encoders.transformers_adapter import TransformersAdapter
@@ -35,7 +36,7 @@ class Siglip2(TransformersAdapter):
         self.register_buffer("places", embeddings.resize_positional_embeddings(learnt, shape, rows * columns))
 
     @classmethod
-    def preprocessing(cls, checkpoint: Checkpoint) -> HfPreprocess:
+    def preprocessing(cls, checkpoint: Checkpoint) -> Preprocessing:
         """Resized to the size that was asked for, or to the square that has as many patches as the file allows."""
         config, name = checkpoint.processor()
         patch, most = config.get("patch_size", 16), config.get("max_num_patches", 256)

@@ -11,7 +11,7 @@ from torch import nn
 
 from fs_models.encoders.adapter import EncoderAdapter, EncoderSpec, LoadRequest
 from fs_models.encoders.checkpoint import Checkpoint
-from fs_models.encoders.hf_preprocess import HfPreprocess, Kernel
+from fs_models.encoders.preprocessing import Kernel, Preprocessing
 from fs_models.encoders.registry import register
 from fs_models.encoders.transformers_adapter import TransformersAdapter
 from fs_runtime.errors import InputError
@@ -37,7 +37,7 @@ class TimmWrapper(TransformersAdapter):
         return super().reads(checkpoint) or {"architecture", "pretrained_cfg"} <= checkpoint.config.keys()
 
     @classmethod
-    def preprocessing(cls, checkpoint: Checkpoint) -> HfPreprocess:
+    def preprocessing(cls, checkpoint: Checkpoint) -> Preprocessing:
         """What timm does at inference with the configuration's settings."""
         settings = checkpoint.config.get("pretrained_cfg")
         return read_timm(settings if isinstance(settings, Mapping) else {}, f"{checkpoint.model}/config.json")
@@ -74,22 +74,10 @@ class Timm(EncoderAdapter):
             raise InputError(f"timm cannot load {name}: {error}") from error
         settings = cast(Mapping[str, Any], network.pretrained_cfg)
         preprocess = read_timm(settings, request.model)
-        request.check_size(preprocess.height, preprocess.width)
         tag = settings.get("tag") or None
         if request.revision not in (None, tag):
             raise InputError(f"{request.model} is {tag}, not {request.revision}: name the tag behind the model's name")
-        spec = EncoderSpec(
-            model=request.model,
-            revision=tag,
-            family=cls.family,
-            tap="pooled",
-            feature_shape=(),
-            height=preprocess.height,
-            width=preprocess.width,
-            mean=preprocess.mean,
-            std=preprocess.std,
-            preprocess=preprocess.rule,
-        )
+        spec = EncoderSpec.unmeasured(request, preprocess, revision=tag, family=cls.family, tap="pooled")
         with torch.inference_mode():
             shape = network(torch.zeros(1, 3, spec.height, spec.width)).shape[1:]
         return cls(replace(spec, feature_shape=tuple(shape)), network)
@@ -100,7 +88,7 @@ class Timm(EncoderAdapter):
         return feature
 
 
-def read_timm(settings: Mapping[str, Any], name: str) -> HfPreprocess:
+def read_timm(settings: Mapping[str, Any], name: str) -> Preprocessing:
     """Translate timm's ``pretrained_cfg``, which error messages call ``name``.
 
     Raises:
@@ -119,4 +107,4 @@ def read_timm(settings: Mapping[str, Any], name: str) -> HfPreprocess:
     rule = PreprocessRule(resize=squash if mode == "squash" else resize, crop=CenterCrop(height=height, width=width))
     red, green, blue = (float(value) for value in cast(list[float], mean))
     spread = tuple(float(value) for value in cast(list[float], std))
-    return HfPreprocess(rule, height, width, (red, green, blue), cast(tuple[float, float, float], spread))
+    return Preprocessing(rule, height, width, (red, green, blue), cast(tuple[float, float, float], spread))

@@ -9,7 +9,7 @@ from torch import nn
 
 from fs_models.encoders.adapter import EncoderAdapter, EncoderSpec, LoadRequest
 from fs_models.encoders.checkpoint import Checkpoint, split_part
-from fs_models.encoders.hf_preprocess import HfPreprocess
+from fs_models.encoders.preprocessing import Preprocessing
 from fs_runtime.bundle.manifest import Tap
 from fs_runtime.errors import InputError
 
@@ -48,19 +48,12 @@ class TransformersAdapter(EncoderAdapter):
             known = " or ".join(f"#{name}" for name in cls.parts) or "none"
             raise InputError(f"{request.model} names the part {part!r}, which {cls.family} has not: it knows {known}")
         tap = request.tap or cls.taps[0]
-        preprocess = cls.preprocessing(checkpoint)
-        request.check_size(preprocess.height, preprocess.width)
-        spec = EncoderSpec(
-            model=request.model,
+        spec = EncoderSpec.unmeasured(
+            request,
+            cls.preprocessing(checkpoint),
             revision=checkpoint.revision,
             family=cls.family,
             tap=tap,
-            feature_shape=(),
-            height=preprocess.height,
-            width=preprocess.width,
-            mean=preprocess.mean,
-            std=preprocess.std,
-            preprocess=preprocess.rule,
             config_files=cls.config_files(checkpoint),
         )
         adapter = cls(spec, cls.build(checkpoint, tap)).eval()
@@ -78,7 +71,7 @@ class TransformersAdapter(EncoderAdapter):
         )
 
     @classmethod
-    def preprocessing(cls, checkpoint: Checkpoint) -> HfPreprocess:
+    def preprocessing(cls, checkpoint: Checkpoint) -> Preprocessing:
         """How an image becomes pixels: what the model's own file says, unless a family knows better."""
         return checkpoint.preprocessing()
 

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from fs_models.encoders import EncoderAdapter, OfferedPrototypes
 from fs_runtime.errors import ImageError, InputError
+from fs_runtime.plural import count
 from fs_runtime.preprocess import image_files, prepare
 
 _BATCH = 16
@@ -47,7 +48,7 @@ def class_means(
     Raises:
         InputError: fewer than two classes, or a class with no image that can be read.
     """
-    classes = _classes(folder)
+    classes = class_images(folder)
     listed = [(name, path) for name, paths in classes.items() for path in paths]
     sums: dict[str, torch.Tensor] = {}
     used: Counter[str] = Counter()
@@ -79,7 +80,7 @@ def gallery(encoder: EncoderAdapter, folder: Path, *, progress: Progress | None 
     Raises:
         InputError: fewer than two images that can be read.
     """
-    paths = _listed(folder, "--gallery")
+    paths = gallery_images(folder)
     vectors, names, skipped = [], [], []
     for path, outcome in zip(paths, _features(encoder, paths, 0.0, 0, progress), strict=True):
         if isinstance(outcome, ImageError):
@@ -88,11 +89,25 @@ def gallery(encoder: EncoderAdapter, folder: Path, *, progress: Progress | None 
             vectors.append(outcome)
             names.append(path.relative_to(folder).as_posix())
     if len(names) < 2:
-        raise InputError(f"--gallery {folder} holds {len(names)} images that can be read: give at least two")
+        raise InputError(f"--gallery {folder} holds {count(len(names), 'image')} that can be read: give at least two")
     return MadeOfImages(OfferedPrototypes(torch.stack(vectors), tuple(names)), len(names), tuple(skipped))
 
 
-def _classes(folder: Path) -> dict[str, list[Path]]:
+def gallery_images(folder: Path) -> list[Path]:
+    """The images of a gallery, none of which is read.
+
+    Raises:
+        InputError: there is none.
+    """
+    return _listed(folder, "--gallery")
+
+
+def class_images(folder: Path) -> dict[str, list[Path]]:
+    """The images of each class, none of which is read.
+
+    Raises:
+        InputError: fewer than two classes, or one without an image.
+    """
     try:
         below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
@@ -102,7 +117,7 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
         ) from error
     if len(below) < 2:
         raise InputError(
-            f"--prototypes-from {folder} holds {len(below)} folders: it needs one of images for each class"
+            f"--prototypes-from {folder} holds {count(len(below), 'folder')}: it needs one of images for each class"
         )
     return {path.name: _listed(path, "--prototypes-from") for path in below}
 

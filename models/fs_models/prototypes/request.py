@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fs_models.encoders import EncoderAdapter, OfferedPrototypes
-from fs_models.prototypes.labelled_images import MadeOfImages, class_means, gallery
-from fs_models.prototypes.zero_shot import checked_templates, read_labels, zero_shot
+from fs_models.encoders import EncoderAdapter, LoadRequest, OfferedPrototypes, find_family
+from fs_models.prototypes.labelled_images import MadeOfImages, class_images, class_means, gallery, gallery_images
+from fs_models.prototypes.zero_shot import check_shared, checked_templates, read_labels, zero_shot
 from fs_runtime.bundle.prototypes import check_name
 from fs_runtime.errors import InputError
 
@@ -37,7 +37,7 @@ class PrototypeRequest:
         """Refuse what cannot be meant, before any work.
 
         Raises:
-            InputError: naming the flag.
+            InputError: naming the flag, or a file or folder that cannot be read or holds too little.
         """
         if self.templates and self.labels is None:
             raise InputError("--template is for the labels of --labels FILE: give that too")
@@ -53,6 +53,21 @@ class PrototypeRequest:
             raise InputError(f"two sets of prototypes would be named {twice.pop()!r}: rename a file or folder")
         for name in names:
             check_name(name)
+        if self.classes is not None:
+            class_images(self.classes)
+        if self.gallery is not None:
+            gallery_images(self.gallery)
+
+    def check_model(self, model: LoadRequest) -> None:
+        """Refuse labels for a model whose features no text shares, before its weights are loaded.
+
+        Raises:
+            InputError: naming the flag; or there is no such model.
+        """
+        if self.labels is not None:
+            family = find_family(model)
+            has_texts = family.text_tower is not EncoderAdapter.text_tower
+            check_shared(model.model, family.family, model.tap or family.taps[0], has_texts=has_texts)
 
     @property
     def names(self) -> tuple[str, ...]:

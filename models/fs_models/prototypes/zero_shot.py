@@ -9,6 +9,7 @@ from torch.nn import functional
 from fs_models.encoders import EncoderAdapter, OfferedPrototypes
 from fs_models.prototypes.text_features import text_features
 from fs_runtime.errors import InputError
+from fs_runtime.plural import count
 
 PLACE = "{}"
 
@@ -29,7 +30,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
         raise InputError(f"--labels {path} is not text in UTF-8 ({error}): save it so, one label a line") from error
     labels = tuple(line.strip() for line in lines if line.strip())
     if len(labels) < 2:
-        raise InputError(f"--labels {path} holds {len(labels)} labels: give at least two, one a line")
+        raise InputError(f"--labels {path} holds {count(len(labels), 'label')}: give at least two, one a line")
     if repeated := sorted({label for label in labels if labels.count(label) > 1}):
         raise InputError(f"--labels {path} holds {repeated[0]!r} twice: two equal prototypes cannot be told apart")
     return labels
@@ -47,6 +48,21 @@ def checked_templates(templates: Sequence[str]) -> tuple[str, ...]:
     return tuple(templates)
 
 
+def check_shared(model: str, family: str, tap: str, *, has_texts: bool) -> None:
+    """Refuse labels where no text shares the feature's space.
+
+    Raises:
+        InputError: the model has no text tower, or the tap is not the one that is trained with it.
+    """
+    if not has_texts:
+        raise InputError(
+            f"{model} ({family}) was trained without texts, so --labels cannot be turned into prototypes: "
+            "name a CLIP or SigLIP checkpoint, or give --prototypes-from a folder of labelled images"
+        )
+    if tap != "pooled":
+        raise InputError(f"--labels needs the pooled tap, whose space the texts share, not {tap!r}: leave one out")
+
+
 def zero_shot(encoder: EncoderAdapter, labels: Sequence[str], templates: Sequence[str] = ()) -> OfferedPrototypes:
     """One prototype a label: the mean of the unit features of its sentences, by the encoder's own text tower.
 
@@ -62,13 +78,8 @@ def zero_shot(encoder: EncoderAdapter, labels: Sequence[str], templates: Sequenc
         InputError: a template without a place for the label, or an encoder whose features no text shares.
     """
     spec, tower = encoder.spec, encoder.text_tower()
-    if tower is None:
-        raise InputError(
-            f"{spec.model} ({spec.family}) was trained without texts, so --labels cannot be turned into prototypes: "
-            "name a CLIP or SigLIP checkpoint, or give --prototypes-from a folder of labelled images"
-        )
-    if spec.tap != "pooled":
-        raise InputError(f"--labels needs the pooled tap, whose space the texts share, not {spec.tap!r}: leave one out")
+    check_shared(spec.model, spec.family, spec.tap, has_texts=tower is not None)
+    assert tower is not None
     chosen = checked_templates(templates) or (tower.template,)
     sentences = [template.replace(PLACE, label) for label in labels for template in chosen]
     features = functional.normalize(text_features(tower, sentences).double(), dim=-1)

@@ -8,22 +8,17 @@ import numpy as np
 
 from fs_runtime.bundle import Manifest
 from fs_runtime.bundle.prototypes import Prototypes
-from fs_runtime.certificates.settings import (
-    ReferenceKind,
-    checked_bound,
-    checked_pilot,
-    checked_reference,
-    refuse_differing,
-)
+from fs_runtime.certificates.settings import Fact, ReferenceKind, checked_bound, checked_pilot, checked_reference
 from fs_runtime.certification import Bound, TooFewDrawsError, check_draws
 from fs_runtime.certification.prediction import KINDS, Kind, LabelTarget, divided_alpha, smallest_draws
+from fs_runtime.certification.prediction.rivals import SAME_DISTANCE
 from fs_runtime.errors import InputError
 
 if TYPE_CHECKING:
     from fs_runtime.certificates.prediction import PredictionCertificate
 
 Kinds = Literal["auto"] | Sequence[Kind]
-_SAME_DISTANCE = 1e-6
+_FACTS = ("graph", "prototypes", "draws", "alpha", "kinds", "top-k", "bound", "reference", "target", "pilot")
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,8 @@ class PredictionSettings:
         if not 1 <= top_k < len(prototypes):
             raise InputError(
                 f"top_k must lie in 1 .. {len(prototypes) - 1} for the {len(prototypes)} prototypes "
-                f"{prototypes.name!r}, not {top_k}"
+                f"{prototypes.name!r}, not {top_k}",
+                argument="top_k",
             )
         law: Bound | None = None
         if "cone" in asked:
@@ -88,7 +84,10 @@ class PredictionSettings:
                     'bound "cone" certifies no angle to the reference, so no label follows: use "gram" or "angle-law"'
                 )
         elif bound != "auto":
-            raise InputError(f'bound is of the kind "cone", which is not among {", ".join(asked)}: ask for it, too')
+            raise InputError(
+                f'bound is of the kind "cone", which is not among {", ".join(asked)}: ask for it, too',
+                argument="bound",
+            )
         kind = checked_reference(reference)
         share = divided_alpha(alpha, asked)
         if law is not None:
@@ -102,38 +101,43 @@ class PredictionSettings:
         taken = checked_pilot(pilot, manifest, uses_features=uses_features)
         return cls(prototypes, draws, alpha, taken, asked, top_k, law, kind, until)
 
-    def refuse_other(self, certificate: "PredictionCertificate", graph_sha256: str, name: str) -> None:
-        """Refuse a certificate that was made by other settings, with other prototypes or of another graph.
+    def facts(self, graph_sha256: str) -> dict[str, Fact]:
+        """The settings by name, with the graph that they are for."""
+        return _facts(
+            graph=graph_sha256,
+            prototypes=self.prototypes.sha256,
+            draws=self.draws,
+            alpha=self.alpha,
+            kinds=self.kinds,
+            top_k=self.top_k,
+            bound=self.bound,
+            reference=self.reference,
+            until=self.until,
+            pilot=self.pilot,
+        )
 
-        Raises:
-            InputError: naming ``name`` and the setting.
-        """
+    @staticmethod
+    def facts_of(certificate: "PredictionCertificate") -> dict[str, Fact]:
+        """Those that a certificate was made by."""
         feature = certificate.feature
-        wanted: dict[str, object] = {
-            "prototypes": self.prototypes.sha256,
-            "draws": self.draws,
-            "alpha": self.alpha,
-            "pilot": self.pilot,
-            "kinds": ", ".join(self.kinds),
-            "top_k": self.top_k,
-            "bound": self.bound,
-            "reference": self.reference,
-            "until": self.until,
-            "graph": graph_sha256,
-        }
-        stated: dict[str, object] = {
-            "prototypes": certificate.prototypes.sha256,
-            "draws": certificate.most_draws,
-            "alpha": certificate.alpha,
-            "pilot": certificate.binding.pilot,
-            "kinds": ", ".join(certificate.kinds),
-            "top_k": len(certificate.labels),
-            "bound": None if feature is None else feature.bound,
-            "reference": certificate.binding.reference_kind,
-            "until": certificate.until,
-            "graph": certificate.provenance.graph_sha256,
-        }
-        refuse_differing(wanted, stated, name)
+        return _facts(
+            graph=certificate.provenance.graph_sha256,
+            prototypes=certificate.prototypes.sha256,
+            draws=certificate.most_draws,
+            alpha=certificate.alpha,
+            kinds=certificate.kinds,
+            top_k=len(certificate.labels),
+            bound=None if feature is None else feature.bound,
+            reference=certificate.binding.reference_kind,
+            until=certificate.until,
+            pilot=certificate.binding.pilot,
+        )
+
+
+def _facts(*, kinds: tuple[Kind, ...], top_k: int, until: LabelTarget | None, **others: Fact) -> dict[str, Fact]:
+    """In the order of a user's flags, so that the one that was changed is named, not one that follows from it."""
+    made = {**others, "kinds": ", ".join(kinds), "top-k": top_k, "target": None if until is None else str(until)}
+    return {name: made[name] for name in _FACTS}
 
 
 def _kinds(kinds: Kinds, manifest: Manifest) -> tuple[Kind, ...]:
@@ -145,7 +149,8 @@ def _kinds(kinds: Kinds, manifest: Manifest) -> tuple[Kind, ...]:
     drawn = [kind for kind in asked if kind != "cone"]
     if drawn and not manifest.has_features:
         raise InputError(
-            f"the kinds margin and vote need features, which the tap {manifest.tap!r} does not give: use the kind cone"
+            f"kinds margin and vote need features, which the tap {manifest.tap!r} does not give: use kinds cone",
+            argument="kinds",
         )
     return tuple(kind for kind in KINDS if kind in asked)
 
@@ -158,5 +163,5 @@ def _check_prototypes(prototypes: Prototypes, manifest: Manifest) -> None:
         )
     first = prototypes.vectors[0]
     # The second row tells nearly always, and then no array as large as the prototypes is made.
-    if all(np.linalg.norm(row - first) <= _SAME_DISTANCE for row in prototypes.vectors):
+    if all(np.linalg.norm(row - first) <= SAME_DISTANCE for row in prototypes.vectors):
         raise InputError(f"all prototypes of {prototypes.name!r} are equal, so there is one label only: hand in others")

@@ -30,7 +30,7 @@ class Difference:
     """One field that did not come out again.
 
     Attributes:
-        field: where in the certificate.
+        field: where in the certificate's JSON.
         stated: what it says.
         found: what the draws gave.
     """
@@ -121,7 +121,10 @@ def replayable(certificate: AnyCertificate, image: ImageFacts, manifest: Manifes
 def _feature_differences(
     stated: FeatureCertificate, found: FeatureCertificate, allowed: _Allowed, name: str = ""
 ) -> Iterator[Difference]:
-    parts = ("curve", "image", "until", "most_draws", "reference_kind")
+    # In the JSON what a curve holds is not below it.
+    curve = ("bound", "sigma", "alpha", "draws", "pilot", "evidence", "score")
+    yield from _differences(stated.curve, found.curve, curve, allowed, name)
+    parts = ("image", "until", "most_draws", "reference_kind")
     yield from _differences(stated, found, parts, allowed, name)
     yield from _distance(stated, found, allowed, f"{name}reference")
 

@@ -1,6 +1,7 @@
 """What a certificate is asked to be, checked before any draw is made."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from fs_runtime.bundle import Manifest
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from fs_runtime.certificates.feature import FeatureCertificate
 
 ReferenceKind = Literal["smoothed", "clean"]
+Fact = str | int | float | None
+"""A setting as it stands in JSON and in messages."""
+
 _REFERENCES: tuple[ReferenceKind, ...] = ("smoothed", "clean")
 _PILOT_WITH_FEATURES = 128
 _OTHER_PILOT = 64
@@ -67,40 +71,46 @@ class CertifySettings:
         taken = checked_pilot(pilot, manifest, uses_features=law == "gram")
         return cls(draws, alpha, taken, law, kind, until)
 
-    def refuse_other(self, certificate: "FeatureCertificate", graph_sha256: str, name: str) -> None:
-        """Refuse a certificate that was made by other settings or of another graph.
+    def facts(self, graph_sha256: str) -> dict[str, Fact]:
+        """The settings by name, with the graph that they are for; first what a user says, then what follows from it."""
+        return {
+            "graph": graph_sha256,
+            "draws": self.draws,
+            "alpha": self.alpha,
+            "bound": self.bound,
+            "reference": self.reference,
+            "target": None if self.until is None else str(self.until),
+            "pilot": self.pilot,
+        }
 
-        Raises:
-            InputError: naming ``name`` and the setting.
-        """
-        wanted = asdict(self) | {"until": self.until, "graph": graph_sha256}
-        stated = _settings_of(certificate) | {"graph": certificate.provenance.graph_sha256}
-        refuse_differing(wanted, stated, name)
+    @staticmethod
+    def facts_of(certificate: "FeatureCertificate") -> dict[str, Fact]:
+        """Those that a certificate was made by."""
+        made = CertifySettings(
+            draws=certificate.most_draws,
+            alpha=certificate.alpha,
+            pilot=certificate.pilot,
+            bound=certificate.bound,
+            reference=certificate.reference_kind,
+            until=certificate.until,
+        )
+        return made.facts(certificate.provenance.graph_sha256)
 
 
-def refuse_differing(wanted: dict[str, object], stated: dict[str, object], name: str) -> None:
+def refuse_differing(wanted: Mapping[str, Fact], stated: Mapping[str, Fact], name: str) -> None:
     """Refuse what was made by settings ``stated`` where ``wanted`` are asked for.
 
     Raises:
         InputError: naming ``name`` and the setting.
     """
     for setting, value in wanted.items():
-        if stated[setting] != value:
+        found = stated.get(setting)
+        if found != value:
+            before, now = ("none" if each is None else each for each in (found, value))
             raise InputError(
-                f"{name} was made with {setting} {stated[setting]}, not {value}: go on with the same settings, or "
-                "write to another file"
+                f"{name} was made with {setting} {before}, not {now}: go on with the same settings, or write to "
+                "another file"
             )
-
-
-def _settings_of(certificate: "FeatureCertificate") -> dict[str, object]:
-    return {
-        "draws": certificate.most_draws,
-        "alpha": certificate.alpha,
-        "pilot": certificate.pilot,
-        "bound": certificate.bound,
-        "reference": certificate.reference_kind,
-        "until": certificate.until,
-    }
 
 
 def whole_batches(draws: int, manifest: Manifest) -> int:
@@ -121,7 +131,8 @@ def checked_bound(bound: str, manifest: Manifest) -> Bound:
         if bound == known:
             if known == "gram" and not manifest.has_features:
                 raise InputError(
-                    f'bound "gram" needs features, which the tap {manifest.tap!r} does not give: use "angle-law"'
+                    f'bound "gram" needs features, which the tap {manifest.tap!r} does not give: use "angle-law"',
+                    argument="bound",
                 )
             return known
     choices = ", ".join(f'"{known}"' for known in BOUNDS)

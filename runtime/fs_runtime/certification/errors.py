@@ -2,7 +2,15 @@
 
 
 class CertificationError(ValueError):
-    """The numbers handed in cannot be certified; the message says why and what to do."""
+    """The numbers handed in cannot be certified; the message says why and what to do.
+
+    Attributes:
+        argument: the argument that the message names, if it names one.
+    """
+
+    def __init__(self, message: str, *, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
 
 
 class TooFewDrawsError(CertificationError):

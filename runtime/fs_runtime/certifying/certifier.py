@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,11 +34,22 @@ class ImageResult(Generic[Certificate]):
         image: as it was handed in.
         certificate: None where the image failed.
         error: None where it did not.
+        drawn_sha256: hash of a failed image's decoded pixels where the error came of its draws: its alpha is spent, and
+            drawing for it again would spend it again. None where it failed before any draw.
     """
 
     image: ImageLike
     certificate: Certificate | None
     error: Exception | None
+    drawn_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """An image that failed, and the hash of its pixels if draws were made of them."""
+
+    error: Exception
+    drawn_sha256: str | None
 
 
 class Certifier:
@@ -70,17 +81,19 @@ class Certifier:
             )
         return prepared
 
-    def one(self, image: PreparedImage, task: Task[Certificate], seed: Seed, progress: Progress | None) -> Certificate:
+    def one(
+        self, image: PreparedImage, task: Task[Any, Certificate], seed: Seed, progress: Progress | None
+    ) -> Certificate:
         """The certificate of one image, whose error is raised."""
         [done] = self._certified([self._job(image, task, seed, progress)], task)
-        if isinstance(done, Exception):
-            raise done
+        if isinstance(done, _Refused):
+            raise done.error
         return done
 
     def many(
         self,
         images: Iterable[ImageLike],
-        task: Task[Certificate],
+        task: Task[Any, Certificate],
         seed: Seed | None,
         progress: ManyProgress | None,
     ) -> Generator[ImageResult[Certificate]]:
@@ -102,36 +115,37 @@ class Certifier:
         with closing(results):
             for result in results:
                 image = taken.pop(0)
-                if isinstance(result, Exception):
-                    yield ImageResult(image, None, result)
+                if isinstance(result, _Refused):
+                    yield ImageResult(image, None, result.error, result.drawn_sha256)
                 else:
                     yield ImageResult(image, result, None)
 
     def _job(
-        self, prepared: PreparedImage, task: Task[Certificate], seed: Seed, progress: Progress | None
+        self, prepared: PreparedImage, task: Task[Any, Certificate], seed: Seed, progress: Progress | None
     ) -> CertifyJob:
         return CertifyJob(
             prepared,
             seed,
-            pilot=task.pilot,
-            draws=task.draws,
+            pilot=task.settings.pilot,
+            draws=task.settings.draws,
             dimension=self._manifest.dimension,
             gives_features=self._manifest.has_features,
-            reference=self._clean(prepared) if task.reference == "clean" else None,
+            reference=self._clean(prepared) if task.settings.reference == "clean" else None,
             estimator=partial(task.estimator, image=image_facts(prepared)),
             sequential=task.sequential,
             progress=progress,
         )
 
     def _certified(
-        self, jobs: Iterable[CertifyJob | FailedJob], task: Task[Certificate]
-    ) -> Generator[Certificate | Exception]:
+        self, jobs: Iterable[CertifyJob | FailedJob], task: Task[Any, Certificate]
+    ) -> Generator["Certificate | _Refused"]:
         """Run jobs; each becomes a certificate, or the user's error that ended it."""
         with closing(self._loop.run(jobs)) as finished:
             for job in finished:
-                if isinstance(job, FailedJob) or job.error is not None:
-                    assert job.error is not None
-                    yield job.error
+                if isinstance(job, FailedJob):
+                    yield _Refused(job.error, None)
+                elif job.error is not None:
+                    yield _Refused(job.error, job.prepared.sha256)
                 else:
                     yield task.certificate(job, image_facts(job.prepared), self._provenance(job.seed))
 

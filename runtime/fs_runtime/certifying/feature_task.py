@@ -7,26 +7,8 @@ from fs_runtime.certifying.task import Task
 from fs_runtime.drawing import CertifyJob, Estimator, Pilot
 
 
-class FeatureTask(Task[FeatureCertificate]):
+class FeatureTask(Task[CertifySettings, FeatureCertificate]):
     """A feature certificate by given settings."""
-
-    def __init__(self, settings: CertifySettings, sigma: float, *, replayed_of: int | None = None) -> None:
-        """Take the settings.
-
-        Args:
-            settings: of the certificate.
-            sigma: of the noise.
-            replayed_of: the most draws of a certificate that is made again, whose draws are all made.
-        """
-        super().__init__(
-            pilot=settings.pilot,
-            draws=settings.draws,
-            most_draws=replayed_of or settings.draws,
-            reference=settings.reference,
-            sequential=settings.until is not None and replayed_of is None,
-        )
-        self._settings = settings
-        self._sigma = sigma
 
     @classmethod
     def again(cls, certificate: FeatureCertificate) -> "FeatureTask":
@@ -43,13 +25,13 @@ class FeatureTask(Task[FeatureCertificate]):
 
     def estimator(self, pilot: Pilot, image: ImageFacts) -> Estimator:
         """One of a fixed number of draws, or of a target over images on the grid: there it lies further out."""
-        settings = self._settings
+        settings = self.settings
         if settings.until is None:
             return FixedDrawsEstimator(
                 pilot.cosines,
                 pilot.reference,
                 pilot_features=pilot.features,
-                sigma=self._sigma,
+                sigma=self.sigma,
                 alpha=settings.alpha,
                 bound=settings.bound,
                 draws=settings.draws,
@@ -59,7 +41,7 @@ class FeatureTask(Task[FeatureCertificate]):
             pilot.cosines,
             pilot.reference,
             pilot_features=pilot.features,
-            sigma=self._sigma,
+            sigma=self.sigma,
             alpha=settings.alpha,
             bound=settings.bound,
             target=Target(radius + image.grid_cost if radius > 0.0 else radius, settings.until.cosine),
@@ -73,9 +55,9 @@ class FeatureTask(Task[FeatureCertificate]):
         return FeatureCertificate(
             curve=estimator.finish(),
             reference=job.reference,
-            reference_kind=self.reference,
+            reference_kind=self.settings.reference,
             image=image,
             provenance=provenance,
-            until=self._settings.until,
+            until=self.settings.until,
             most_draws=estimator.most_draws,
         )

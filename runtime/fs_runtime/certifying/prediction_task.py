@@ -10,26 +10,8 @@ from fs_runtime.certifying.task import Task
 from fs_runtime.drawing import CertifyJob, Estimator, Pilot
 
 
-class PredictionTask(Task[PredictionCertificate]):
+class PredictionTask(Task[PredictionSettings, PredictionCertificate]):
     """A prediction certificate by given settings."""
-
-    def __init__(self, settings: PredictionSettings, sigma: float, *, replayed_of: int | None = None) -> None:
-        """Take the settings.
-
-        Args:
-            settings: of the certificate.
-            sigma: of the noise.
-            replayed_of: the most draws of a certificate that is made again, whose draws are all made.
-        """
-        super().__init__(
-            pilot=settings.pilot,
-            draws=settings.draws,
-            most_draws=replayed_of or settings.draws,
-            reference=settings.reference,
-            sequential=settings.until is not None and replayed_of is None,
-        )
-        self._settings = settings
-        self._sigma = sigma
 
     @classmethod
     def again(cls, certificate: PredictionCertificate, prototypes: Prototypes) -> "PredictionTask":
@@ -50,12 +32,12 @@ class PredictionTask(Task[PredictionCertificate]):
 
     def estimator(self, pilot: Pilot, image: ImageFacts) -> Estimator:
         """One of all the kinds that are asked for."""
-        settings = self._settings
+        settings = self.settings
         return LabelEstimator(
             pilot.cosines,
             pilot.reference,
             settings.prototypes.vectors,
-            sigma=self._sigma,
+            sigma=self.sigma,
             alpha=settings.alpha,
             draws=self.most_draws,
             kinds=settings.kinds,
@@ -68,7 +50,7 @@ class PredictionTask(Task[PredictionCertificate]):
 
     def certificate(self, job: CertifyJob, image: ImageFacts, provenance: Provenance) -> PredictionCertificate:
         """The prediction certificate, with the feature certificate that its cone follows from."""
-        estimator, settings = job.estimator, self._settings
+        estimator, settings = job.estimator, self.settings
         assert isinstance(estimator, LabelEstimator)
         evidence = estimator.finish()
         feature: FeatureCertificate | None = None
@@ -76,7 +58,7 @@ class PredictionTask(Task[PredictionCertificate]):
             feature = FeatureCertificate(
                 curve=evidence.curve,
                 reference=job.reference,
-                reference_kind=self.reference,
+                reference_kind=self.settings.reference,
                 image=image,
                 provenance=provenance,
                 until=evidence.cone_target,
@@ -85,11 +67,11 @@ class PredictionTask(Task[PredictionCertificate]):
         binding = Binding(
             image=image,
             provenance=provenance,
-            sigma=self._sigma,
+            sigma=self.sigma,
             draws=estimator.draws,
             most_draws=estimator.most_draws,
-            pilot=self.pilot,
-            reference_kind=self.reference,
+            pilot=self.settings.pilot,
+            reference_kind=self.settings.reference,
             reference_sha256=reference_sha256(job.reference),
         )
         return PredictionCertificate.made(

@@ -4,31 +4,37 @@ from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
 
 from fs_runtime.certificates.feature import ImageFacts, Provenance
-from fs_runtime.certificates.settings import ReferenceKind
+from fs_runtime.certificates.prediction_settings import PredictionSettings
+from fs_runtime.certificates.settings import CertifySettings
 from fs_runtime.drawing import CertifyJob, Estimator, Pilot
 
+Settings = TypeVar("Settings", bound=CertifySettings | PredictionSettings)
 Certificate = TypeVar("Certificate")
 
 
-class Task(ABC, Generic[Certificate]):
-    """Draws to make of any image, and the certificate that follows from them."""
+class Task(ABC, Generic[Settings, Certificate]):
+    """Draws to make of any image, and the certificate that follows from them.
 
-    def __init__(self, *, pilot: int, draws: int, most_draws: int, reference: ReferenceKind, sequential: bool) -> None:
-        """Fix the numbers of draws.
+    Attributes:
+        settings: of the certificate.
+        sigma: of the noise.
+        most_draws: the draws that thresholds are planned for: more than the settings' only where draws that stopped are
+            made again.
+        sequential: whether to stop as soon as the estimator has decided.
+    """
+
+    def __init__(self, settings: Settings, sigma: float, *, replayed_of: int | None = None) -> None:
+        """Take the settings.
 
         Args:
-            pilot: pilot draws.
-            draws: certifying draws, at most.
-            most_draws: the draws that thresholds are planned for: more than ``draws`` only where draws that stopped are
-                made again.
-            reference: what is certified.
-            sequential: whether to stop as soon as the estimator has decided.
+            settings: of the certificate.
+            sigma: of the noise.
+            replayed_of: the most draws of a certificate that is made again, whose draws are all made.
         """
-        self.pilot = pilot
-        self.draws = draws
-        self.most_draws = most_draws
-        self.reference: ReferenceKind = reference
-        self.sequential = sequential
+        self.settings = settings
+        self.sigma = sigma
+        self.most_draws = replayed_of or settings.draws
+        self.sequential = settings.until is not None and replayed_of is None
 
     @abstractmethod
     def estimator(self, pilot: Pilot, image: ImageFacts) -> Estimator:

@@ -1,44 +1,51 @@
 """The table of certificates, and what it says in words."""
 
 import math
-from pathlib import Path
 
 from rich.table import Table
 
 from fs_runtime.certificates.feature import FeatureCertificate
-from fs_runtime.cli.terminal import cell, table
+from fs_runtime.cli.terminal import cell, short_names, table
 
 FRACTIONS = ((0.25, "σ/4"), (0.5, "σ/2"), (1.0, "σ"))
 
 
 def certificate_table(certificates: list[FeatureCertificate]) -> Table:
-    """Score, certified cosine at fractions of sigma, and the radius of cosine 0.9, one certificate a row."""
+    """Score, certified cosine at fractions of sigma, and the radius of cosine 0.9, one certificate a row.
+
+    Towards a target also the cosine at its radius, what became of it, and the draws.
+    """
     first = certificates[0]
+    target = () if first.until is None else (f"cosine\nat {first.until.radius:g}", "target", "draws")
     made = table(
         "image",
         "score",
         *(f"cosine\nat {name}" for _, name in FRACTIONS),
         "radius of\ncosine 0.9",
-        *(("target", "draws") if first.until is not None else ()),
+        *target,
         title=_title(first),
     )
+    names = short_names(certificate.image.name for certificate in certificates)
     for certificate in certificates:
         made.add_row(
-            cell(Path(certificate.image.name).name),
+            cell(names[certificate.image.name]),
             score_cell(certificate),
-            *(cosine_cell(certificate, fraction) for fraction, _ in FRACTIONS),
+            *(cosine_cell(certificate, fraction * certificate.sigma) for fraction, _ in FRACTIONS),
             rounded_down(certificate.radius(0.9)),
-            *((certificate.outcome or "-", f"{certificate.draws:,}") if first.until is not None else ()),
+            *_target_cells(certificate),
         )
     return made
 
 
+def _target_cells(certificate: FeatureCertificate) -> tuple[str, ...]:
+    if certificate.until is None:
+        return ()
+    at_radius = cosine_cell(certificate, certificate.until.radius)
+    return at_radius, certificate.outcome or "-", f"{certificate.draws:,}"
+
+
 def _title(first: FeatureCertificate) -> str:
-    if first.until is None:
-        draws = f"{first.draws} draws"
-    else:
-        target = f"cosine {first.until.cosine:g} at radius {first.until.radius:g}"
-        draws = f"until {target}, at most {first.most_draws} draws"
+    draws = f"{first.draws} draws" if first.until is None else f"until {first.until}, at most {first.most_draws} draws"
     return f"bound {first.bound}, sigma {first.sigma:g}, {draws}, alpha {first.alpha:g}"
 
 
@@ -58,9 +65,9 @@ def score_cell(certificate: FeatureCertificate) -> str:
     return f"{score.estimate:.3f} ({rounded_down(score.lower)}-{rounded_up(score.upper)})"
 
 
-def cosine_cell(certificate: FeatureCertificate, fraction: float) -> str:
-    """The certified cosine at a fraction of sigma, or a dash where nothing is certified."""
-    cosine = certificate.cosine(fraction * certificate.sigma)
+def cosine_cell(certificate: FeatureCertificate, radius: float) -> str:
+    """The certified cosine at an l2 radius, or a dash where nothing is certified."""
+    cosine = certificate.cosine(radius)
     return "-" if cosine == -1.0 else rounded_down(cosine)
 
 

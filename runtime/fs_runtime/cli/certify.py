@@ -12,7 +12,7 @@ from fs_runtime.certificates.settings import CertifySettings
 from fs_runtime.cli import options
 from fs_runtime.cli.certificate_table import certificate_table, explanation
 from fs_runtime.cli.images import image_list
-from fs_runtime.cli.many_images import Places, Run, divided_alpha, summary
+from fs_runtime.cli.many_images import Places, Run, divided_alpha, say_summary
 from fs_runtime.cli.terminal import data, messages
 from fs_runtime.encoder import load
 from fs_runtime.report.results import read_line
@@ -75,9 +75,7 @@ def certify(
     if run.certificates and not as_json:
         data().print(certificate_table(run.certificates))
         messages().print(explanation(run.certificates[0]), style="dim", highlight=False, soft_wrap=True)
-    if len(run.certificates) + run.failed > 1 or until is not None:
-        line = summary(run.certificates, failed=run.failed, alpha=level)
-        messages().print(line, highlight=False, soft_wrap=True)
+    say_summary(run, alpha=level, family_alpha=family_alpha, has_target=until is not None)
     return run.code
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from fs_runtime.cli import options
-from fs_runtime.cli.many_images import Places
 from fs_runtime.cli.prediction_run import predict
 from fs_runtime.cli.prediction_table import classify_explanation, classify_table
 
@@ -33,27 +32,7 @@ from fs_runtime.cli.prediction_table import classify_explanation, classify_table
 @options.opening
 @options.as_json
 @options.results
-def classify(
-    bundle: Path,
-    images: tuple[str, ...],
-    prototypes: str | None,
-    top_k: int,
-    draws: int | None,
-    alpha: float | None,
-    family_alpha: float | None,
-    pilot: int | None,
-    kinds: Any,
-    bound: str,
-    reference: str,
-    radius: float | None,
-    max_draws: int | None,
-    seed: int | None,
-    as_json: bool,
-    output: Path | None,
-    resume: bool,
-    save: Path | None,
-    **opening: Any,
-) -> int:
+def classify(bundle: Path, images: tuple[str, ...], **asked: Any) -> int:
     """Certify within which l2 radius no attack changes the label of each image.
 
     IMAGES are files, folders, patterns such as 'photos/**/*.jpg', or - for names on stdin. A label is the prototype
@@ -63,24 +42,4 @@ def classify(
     probability up to N alpha; --family-alpha divides by N. Exit code 5 if some image abstained: no radius could be
     certified, or not the one asked for.
     """
-    return predict(
-        "classify",
-        bundle,
-        images,
-        prototypes=prototypes,
-        places=Places(as_json, output, resume, save),
-        table=classify_table,
-        explanation=classify_explanation,
-        draws=draws,
-        alpha=alpha,
-        family_alpha=family_alpha,
-        radius=radius,
-        max_draws=max_draws,
-        seed=seed,
-        opening=opening,
-        pilot=pilot,
-        kinds=kinds,
-        top_k=top_k,
-        bound=bound,
-        reference=reference,
-    )
+    return predict("classify", bundle, images, table=classify_table, explanation=classify_explanation, **asked)

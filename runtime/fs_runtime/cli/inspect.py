@@ -10,6 +10,7 @@ from fs_runtime.bundle import Manifest, read_bundle
 from fs_runtime.bundle.prototypes import prototype_names
 from fs_runtime.cli import options
 from fs_runtime.cli.terminal import cell, data, megabytes, printable, table
+from fs_runtime.plural import count
 
 
 @click.command()
@@ -72,12 +73,12 @@ def _facts(manifest: Manifest, sha256: str) -> list[tuple[str, str]]:
             "input",
             f"{manifest.height} x {manifest.width}{padded}, resize {_words(rule.resize)}, crop {_words(rule.crop)}",
         ),
-        ("noise", f"sigma {manifest.sigma:g}, batch {manifest.noise_batch}, of {manifest.images} image(s)"),
+        ("noise", f"sigma {manifest.sigma:g}, batch {manifest.noise_batch}, of {count(manifest.images, 'image')}"),
         ("booster", manifest.gsb.kind if manifest.gsb else "none"),
         ("prototypes", ", ".join(prototype_names(manifest)) or "none"),
         ("parity", "; ".join(parity) or "not measured"),
         *(("not checked", gap) for gap in gaps),
-        *(("calibrated on", f"{c.images} photos, {c.skipped} files skipped") for c in calibrated),
+        *(("calibrated on", f"{count(c.images, 'photo')}, {count(c.skipped, 'file')} skipped") for c in calibrated),
         ("made by", ", ".join(f"{name} {version}" for name, version in manifest.tools.items())),
         ("manifest sha256", sha256),
     ]

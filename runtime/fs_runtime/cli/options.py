@@ -88,7 +88,9 @@ sampling = group(
     click.option("--draws", type=click.IntRange(min=1, max=10**8), help="Certifying draws, all made. Default: 1024."),
     click.option("--alpha", type=float, help="Probability that a certificate fails. Default: 0.001."),
     click.option(
-        "--family-alpha", type=float, help="Probability that any certificate of this run fails; divided by the images."
+        "--family-alpha",
+        type=float,
+        help="Probability that any certificate of this run fails: each image gets it divided by their number.",
     ),
     click.option(
         "--pilot",
@@ -169,7 +171,12 @@ results = group(
         help="Write JSON lines to FILE, each as soon as its image is done.",
         metavar="FILE.jsonl",
     ),
-    click.option("--resume", is_flag=True, help="Go on with -o FILE: skip the images that it has certificates of."),
+    click.option(
+        "--resume",
+        is_flag=True,
+        help="Go on with -o FILE: skip the images that it has certificates of, and those that were drawn for and "
+        "refused, whose alpha is spent. Images that failed before any draw, as unreadable ones, are tried again.",
+    ),
     click.option(
         "--save",
         type=click.Path(path_type=Path, file_okay=False),

@@ -12,10 +12,10 @@ from fs_runtime.certificates.prediction import PredictionCertificate
 from fs_runtime.certificates.prediction_settings import PredictionSettings
 from fs_runtime.cli import options
 from fs_runtime.cli.images import image_list
-from fs_runtime.cli.many_images import Places, Run, divided_alpha, summary
-from fs_runtime.cli.results_file import read_prediction
+from fs_runtime.cli.many_images import Places, Run, divided_alpha, say_summary
 from fs_runtime.cli.terminal import data, messages
 from fs_runtime.encoder import load
+from fs_runtime.report.results import read_prediction
 
 
 def predict(
@@ -23,46 +23,69 @@ def predict(
     bundle: Path,
     images: tuple[str, ...],
     *,
-    prototypes: str | None,
-    places: Places,
     table: Callable[[list[PredictionCertificate]], RenderableType],
     explanation: Callable[[list[PredictionCertificate]], str],
+    prototypes: str | None,
+    top_k: int,
     draws: int | None,
     alpha: float | None,
     family_alpha: float | None,
+    pilot: int | None,
+    kinds: Any,
+    bound: str,
+    reference: str,
     radius: float | None,
     max_draws: int | None,
     seed: int | None,
-    opening: dict[str, Any],
-    **asked: Any,
+    as_json: bool,
+    output: Path | None,
+    resume: bool,
+    save: Path | None,
+    **opening: Any,
 ) -> int:
-    """Classify images, and say what came of it.
+    """Classify images, and say what came of it. What is not explained here is the value of the flag of that name.
 
     Args:
         command: which one asks.
         bundle: folder.
         images: names.
-        prototypes: a name in the bundle, or a path; None: the bundle's only ones.
-        places: where results go.
         table: of all predictions, for people.
         explanation: of the table, in words.
+        prototypes: a name in the bundle, or a path; None: the bundle's only ones.
+        top_k: ``--top-k``.
         draws: ``--draws``.
         alpha: ``--alpha``.
         family_alpha: ``--family-alpha``.
+        pilot: ``--pilot``.
+        kinds: ``--kinds``.
+        bound: ``--bound``.
+        reference: ``--reference``.
         radius: ``--radius``.
         max_draws: ``--max-draws``.
         seed: ``--seed``.
+        as_json: ``--json``.
+        output: ``--output``.
+        resume: ``--resume``.
+        save: ``--save``.
         opening: how to open the bundle.
-        asked: other settings of a prediction.
 
     Returns:
         The exit code.
     """
     until = options.label_target(radius)
     listed, level = divided_alpha(image_list(images), alpha, family_alpha)
+    places = Places(as_json, output, resume, save)
     places.check()
-    number = options.draws(draws, max_draws, flags=("--radius",), has_target=until is not None)
-    asked |= {"draws": number, "alpha": level, "until": until}
+    asked: dict[str, Any] = {
+        "draws": options.draws(draws, max_draws, flags=("--radius",), has_target=until is not None),
+        "alpha": level,
+        "pilot": pilot,
+        "kinds": kinds,
+        "top_k": top_k,
+        "bound": bound,
+        "reference": reference,
+        "until": until,
+    }
     run = Run[PredictionCertificate](places, _light)
     with load(bundle, **opening) as encoder:
         known = encoder.prototypes(prototypes)
@@ -72,9 +95,7 @@ def predict(
     if run.certificates and not places.as_json:
         data().print(table(run.certificates))
         messages().print(explanation(run.certificates), style="dim", highlight=False, soft_wrap=True)
-    if len(run.certificates) + run.failed > 1 or until is not None:
-        line = summary(run.certificates, failed=run.failed, alpha=level)
-        messages().print(line, highlight=False, soft_wrap=True)
+    say_summary(run, alpha=level, family_alpha=family_alpha, has_target=until is not None)
     return run.code
 
 

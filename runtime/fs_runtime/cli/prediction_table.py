@@ -1,13 +1,11 @@
 """Tables of predictions, and what they say in words."""
 
-from pathlib import Path
-
 from rich.table import Table
 
 from fs_runtime.certificates.prediction import PredictionCertificate
 from fs_runtime.certification.prediction import Kind
 from fs_runtime.cli.certificate_table import rounded_down
-from fs_runtime.cli.terminal import cell, printable, table
+from fs_runtime.cli.terminal import cell, printable, short_names, table
 
 _NOTHING = "-"
 _OTHER = "other"
@@ -28,9 +26,10 @@ def classify_table(certificates: list[PredictionCertificate]) -> Table:
         title=_title(first),
         words=3,
     )
+    names = short_names(certificate.image.name for certificate in certificates)
     for certificate in certificates:
         made.add_row(
-            cell(Path(certificate.image.name).name),
+            cell(names[certificate.image.name]),
             cell(", ".join(label.name for label in certificate.labels)),
             cell(certificate.runner_up.name),
             *_best(certificate),
@@ -56,8 +55,9 @@ def search_table(certificates: list[PredictionCertificate]) -> Table:
         title=_title(first),
         words=2,
     )
+    names = short_names(certificate.image.name for certificate in certificates)
     for certificate in certificates:
-        name = Path(certificate.image.name).name
+        name = names[certificate.image.name]
         for rank, (label, cosine) in enumerate(zip(certificate.labels, certificate.cosines, strict=True), 1):
             of_the_set: tuple[str, ...] = ()
             if rank == 1:
@@ -90,10 +90,7 @@ def search_explanation(certificates: list[PredictionCertificate]) -> str:
 
 
 def _title(first: PredictionCertificate) -> str:
-    if first.until is None:
-        draws = f"{first.draws} draws"
-    else:
-        draws = f"until radius {first.until.radius:g}, at most {first.most_draws} draws"
+    draws = f"{first.draws} draws" if first.until is None else f"until {first.until}, at most {first.most_draws} draws"
     name = printable(first.prototypes.name)
     return (
         f"prototypes {name} ({first.prototypes.count}), sigma {first.binding.sigma:g}, {draws}, alpha {first.alpha:g}"

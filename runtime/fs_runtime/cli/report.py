@@ -37,17 +37,18 @@ from fs_runtime.report import (
 def report(results: Path, output: Path, overwrite: bool) -> None:
     """Make a page to look at, and a picture, of what `certify --json` wrote (- reads stdin).
 
-    The page is one file that loads nothing; photos are shown where they still lie where they were certified.
+    The page is one file that loads nothing; photos are shown where they still lie where they were certified. What
+    `classify` and `search` wrote becomes tables of the page.
     """
     require_matplotlib()
-    paths = report_paths(output)
-    check_free([paths.page, paths.picture], overwrite=overwrite)
+    check_free(report_paths(output), overwrite=overwrite)
     read = _read(results)
     if read.torn:
         messages().print("warning: last line is torn, ignored", style="yellow", highlight=False)
     written = make_report(read, output, overwrite=overwrite)
     click.echo(printable(str(written.page)))
-    click.echo(printable(str(written.picture)))
+    if written.picture is not None:
+        click.echo(printable(str(written.picture)))
     messages().print("open it in a browser:", style="bold")
     for line in (f"xdg-open {shlex.quote(str(written.page))}", f"python3 -m http.server -d {shlex.quote(str(output))}"):
         messages().print(f"  {printable(line)}", markup=False, highlight=False, soft_wrap=True)

@@ -6,22 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-import msgspec
-
-from fs_runtime.certificates.prediction import PredictionCertificate
-from fs_runtime.certificates.prediction_wire import SCHEMA
 from fs_runtime.certificates.reading import AnyCertificate
+from fs_runtime.certificates.settings import Fact, refuse_differing
 from fs_runtime.cli.run import writing
 from fs_runtime.errors import InputError
 from fs_runtime.files import write_together
-from fs_runtime.report.results import (
-    ERROR_SCHEMA,
-    NO_REFERENCE,
-    Failure,
-    read_failure,
-    schema_of,
-    with_empty_reference,
-)
+from fs_runtime.report.results import Failure
 
 Certificate = TypeVar("Certificate", bound=AnyCertificate)
 Asked = TypeVar("Asked", contravariant=True)
@@ -30,8 +20,11 @@ Asked = TypeVar("Asked", contravariant=True)
 class Settings(Protocol[Asked]):
     """What certificates were asked to be."""
 
-    def refuse_other(self, certificate: Asked, graph_sha256: str, name: str) -> None:
-        """Refuse a certificate that was made by other settings or of another graph."""
+    def facts(self, graph_sha256: str) -> dict[str, Fact]:
+        """The settings by name, with the graph that they are for."""
+
+    def facts_of(self, certificate: Asked) -> dict[str, Fact]:
+        """Those that a certificate was made by."""
 
 
 def done_before(
@@ -42,15 +35,16 @@ def done_before(
     read: Callable[[bytes], Certificate | Failure],
     command: str,
 ) -> frozenset[str]:
-    """Hashes of the images that ``path`` holds certificates of, by the very settings; makes the file ready to go on.
+    """Hashes of the images that ``path`` has results of, by the very settings; makes the file ready to go on.
 
     ``read`` reads one line of ``command``.
 
-    A torn last line and the lines of images that failed are dropped from the file, as both are done again. An
-    abstention counts as done: certifying that image again would spend its alpha again.
+    An abstention counts as done, and so does an image whose draws were made and refused: drawing for them again would
+    spend their alpha again. A torn last line and the lines of images that failed before any draw are dropped from the
+    file, as these are done again.
 
     Raises:
-        InputError: the file holds something else, or certificates of another graph or other settings.
+        InputError: the file holds something else, or results of another graph or other settings.
     """
     if not path.exists():
         return frozenset()
@@ -60,41 +54,24 @@ def done_before(
         raise InputError(f"{path} cannot be read ({error.strerror}): check -o") from error
     whole, _, _ = content.rpartition(b"\n")
     kept, hashes = [], set()
+    wanted = settings.facts(graph_sha256)
     for number, line in enumerate(whole.splitlines() if whole else [], 1):
         name = f"{path}, line {number}"
         try:
             item = read(line)
         except InputError as error:
             raise InputError(f"{name} is no JSON line of {command} ({error}): write to another -o") from error
-        if isinstance(item, Failure):
+        if not isinstance(item, Failure):
+            sha256, made_by = item.image.sha256, settings.facts_of(item)
+        elif item.spent is not None:
+            sha256, made_by = item.spent.image_sha256, item.spent.settings
+        else:
             continue
-        settings.refuse_other(item, graph_sha256, name)
-        hashes.add(item.image.sha256)
+        refuse_differing(wanted, made_by, name)
+        hashes.add(sha256)
         kept.append(line + b"\n")
     write_together({path: b"".join(kept)})
     return frozenset(hashes)
-
-
-def read_prediction(line: bytes) -> PredictionCertificate | Failure:
-    """What one line of ``classify`` or ``search`` holds: a prediction, maybe without its reference, or a failure.
-
-    Raises:
-        InputError: neither.
-    """
-    schema = schema_of(line)
-    if schema == ERROR_SCHEMA:
-        return read_failure(line)
-    if schema != SCHEMA:
-        raise InputError(f"schema {schema!r} is not {SCHEMA}")
-    fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-    feature = bytes(fields.get("feature", b"null"))
-    if feature.strip() != b"null":
-        whole = with_empty_reference(feature)
-        if whole.encode() != feature:
-            # The reference was too long for the line, and the prediction is bound to it by its hash.
-            fields["feature"] = msgspec.Raw(whole.encode())
-            fields["reference_sha256"] = msgspec.Raw(b'"%s"' % NO_REFERENCE.encode())
-    return PredictionCertificate.from_json(msgspec.json.encode(fields).decode("utf-8", "replace"))
 
 
 @contextmanager

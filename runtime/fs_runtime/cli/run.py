@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 import signal
 import sys
 import warnings
@@ -62,9 +63,18 @@ def run(command: click.Command, name: str) -> NoReturn:
     sys.exit(code)
 
 
+def in_flags(error: Exception) -> str:
+    """A user's error in the words of the command line: its flag where the message names an argument."""
+    argument = getattr(error, "argument", None)
+    if argument is None:
+        return str(error)
+    # A file may have the name of an argument.
+    return re.sub(rf"(?<![\w./-]){argument}(?![\w./-])", f"--{argument.replace('_', '-')}", str(error))
+
+
 def tell(error: Exception) -> None:
     """Print a user's error to stderr."""
-    messages().print(f"error: {printable(str(error))}", style="red", markup=False, highlight=False, soft_wrap=True)
+    messages().print(f"error: {printable(in_flags(error))}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -115,6 +115,7 @@ _DEMANDS: dict[str, dict[str, Schema]] = {
     "VoteLaw": {"count": _COUNT, "draws": _ONE_OR_MORE, "alpha": _ALPHA},
     "BackendInfo": {},
     "ErrorLine": {"exit_code": {"minimum": 1, "maximum": 255}},
+    "SpentDraws": {},
     "SmoothedFeatureLine": {
         "draws": _ONE_OR_MORE,
         "resultant_length": _UP_TO_ONE,

@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from fs_runtime.cli import options
-from fs_runtime.cli.many_images import Places
 from fs_runtime.cli.prediction_run import predict
 from fs_runtime.cli.prediction_table import search_explanation, search_table
 
@@ -29,27 +28,7 @@ from fs_runtime.cli.prediction_table import search_explanation, search_table
 @options.opening
 @options.as_json
 @options.results
-def search(
-    bundle: Path,
-    images: tuple[str, ...],
-    prototypes: str,
-    top_k: int,
-    draws: int | None,
-    alpha: float | None,
-    family_alpha: float | None,
-    pilot: int | None,
-    kinds: Any,
-    bound: str,
-    reference: str,
-    radius: float | None,
-    max_draws: int | None,
-    seed: int | None,
-    as_json: bool,
-    output: Path | None,
-    resume: bool,
-    save: Path | None,
-    **opening: Any,
-) -> int:
+def search(bundle: Path, images: tuple[str, ...], **asked: Any) -> int:
     """Find the gallery items nearest to each image, and certify within which l2 radius no attack changes that set.
 
     IMAGES are files, folders, patterns such as 'photos/**/*.jpg', or - for names on stdin. The set of the K nearest
@@ -59,24 +38,4 @@ def search(
     Each certificate holds with probability 1 - alpha of its own, as those of `classify` do, and --json prints the same
     lines. Exit code 5 if some image abstained: no radius could be certified, or not the one asked for.
     """
-    return predict(
-        "search",
-        bundle,
-        images,
-        prototypes=prototypes,
-        places=Places(as_json, output, resume, save),
-        table=search_table,
-        explanation=search_explanation,
-        draws=draws,
-        alpha=alpha,
-        family_alpha=family_alpha,
-        radius=radius,
-        max_draws=max_draws,
-        seed=seed,
-        opening=opening,
-        pilot=pilot,
-        kinds=kinds,
-        top_k=top_k,
-        bound=bound,
-        reference=reference,
-    )
+    return predict("search", bundle, images, table=search_table, explanation=search_explanation, **asked)

@@ -15,7 +15,7 @@ from fs_runtime.cli import options
 from fs_runtime.cli.error_line import error_line
 from fs_runtime.cli.images import image_list
 from fs_runtime.cli.run import exit_code, tell, writing
-from fs_runtime.cli.terminal import cell, data, draw_progress, encodable, table
+from fs_runtime.cli.terminal import cell, data, draw_progress, encodable, short_names, table
 from fs_runtime.encoder import SmoothedFeature, load
 from fs_runtime.errors import FsError, InputError
 from fs_runtime.files import write_together
@@ -76,9 +76,10 @@ def smooth(
             write_together({output: buffer.getvalue()})
     if features and not as_json:
         made = table("image", "resultant length", "mean raw norm", "draws")
+        names = short_names(str(image) for image, _ in features)
         for image, feature in features:
             length, norm = f"{feature.resultant_length:.4f}", f"{feature.mean_raw_norm:.4g}"
-            made.add_row(cell(image.name), length, norm, str(feature.draws))
+            made.add_row(cell(names[str(image)]), length, norm, str(feature.draws))
         data().print(made)
     return failure
 

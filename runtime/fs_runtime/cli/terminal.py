@@ -1,7 +1,10 @@
 """The terminal: data on stdout, messages and progress on stderr, nothing from a file printed raw."""
 
-from collections.abc import Iterator
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
@@ -15,9 +18,9 @@ _NARROWEST_TABLE = 80
 
 
 def data() -> Console:
-    """Console of stdout; wide enough for the tables where it is no terminal."""
+    """Console of stdout; where it is no terminal, as wide as COLUMNS says, or else wide enough for the tables."""
     console = Console()
-    if not console.is_terminal:
+    if not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
         return Console(width=_WIDTH_IN_PIPES)
     # Narrower than this, columns would be left out without a word; a wrapped line is better.
     return console if console.width >= _NARROWEST_TABLE else Console(width=_NARROWEST_TABLE)
@@ -36,6 +39,21 @@ def printable(text: str) -> str:
 def cell(text: str) -> Text:
     """``text`` for a table, literally: a plain string there would be read as markup."""
     return Text(printable(text))
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Of each path as much of its end as tells it from the others: the base name, where no other has the same."""
+    left, short, length = set(names), {}, 0
+    while left:
+        length += 1
+        ends = {name: Path(*Path(name).parts[-length:]) for name in left}
+        shared = Counter(ends.values())
+        for name, end in ends.items():
+            # A path that is another's end is whole before that one.
+            if shared[end] == 1 or len(Path(name).parts) <= length:
+                short[name] = str(end)
+        left -= short.keys()
+    return short
 
 
 def encodable(text: str) -> str:

@@ -34,5 +34,5 @@ class Seed:
             return cls(secrets.randbits(SEED_BITS), "os-entropy")
         value = operator.index(value)  # NumPy's integers would overflow
         if not 0 <= value < 1 << SEED_BITS:
-            raise InputError(f"seed must lie in [0, 2^{SEED_BITS}), not {value}")
+            raise InputError(f"seed must lie in [0, 2^{SEED_BITS}), not {value}", argument="seed")
         return cls(value, "caller")

@@ -146,7 +146,8 @@ def _check_size(height: int, width: int, max_pixels: int, name: str) -> None:
         raise ImageError(f"{name} is empty ({width} x {height} pixels); give an image with pixels")
     if height * width > max_pixels:
         raise ImageError(
-            f"{name} has {width} x {height} pixels, more than max_pixels = {max_pixels}; shrink it or raise max_pixels"
+            f"{name} has {width} x {height} pixels, more than max_pixels = {max_pixels}; shrink it or raise max_pixels",
+            argument="max_pixels",
         )
 
 
@@ -168,7 +169,8 @@ def _pillow_errors(name: str) -> Iterator[None]:
         raise ImageError(f"{name} is not an image Pillow can read; convert it to PNG or JPEG") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
-            f"{name} is too large ({error}); shrink it, or raise max_pixels and PIL.Image.MAX_IMAGE_PIXELS"
+            f"{name} is too large ({error}); shrink it, or raise max_pixels and PIL.Image.MAX_IMAGE_PIXELS",
+            argument="max_pixels",
         ) from error
     # Pillow's readers let nearly any exception out on a broken file (OSError, SyntaxError, ValueError,
     # TypeError, struct.error, zlib.error, ...), and which ones differ by version. So only Pillow's own work

@@ -7,8 +7,12 @@ from pathlib import Path
 
 from fs_runtime.backends import BackendInfo
 from fs_runtime.certificates.feature import FeatureCertificate
+from fs_runtime.certificates.prediction import PredictionCertificate
+from fs_runtime.certificates.reading import AnyCertificate
 from fs_runtime.certificates.settings import ReferenceKind
 from fs_runtime.certification import AngleLaw, Bound, GramLaw
+from fs_runtime.certification.prediction import Kind
+from fs_runtime.plural import count
 from fs_runtime.report.markup import shorten, visible
 from fs_runtime.report.results import Failure, Results
 
@@ -128,12 +132,50 @@ class Section:
 
 
 @dataclass(frozen=True)
+class LabelSetting:
+    """What predictions must share to be shown together.
+
+    Attributes:
+        graph_sha256: hash of the graph.
+        prototypes: name of the set, every character of it visible.
+        prototypes_sha256: of its numbers.
+        labels: how many there are.
+        top_k: how many of them each prediction is about.
+        kinds: which theorems.
+        sigma: of the noise.
+        alpha: of each prediction.
+        draws: their number, or the most of them and the target, in words.
+        reference_kind: whose labels.
+    """
+
+    graph_sha256: str
+    prototypes: str
+    prototypes_sha256: str
+    labels: int
+    top_k: int
+    kinds: tuple[Kind, ...]
+    sigma: float
+    alpha: float
+    draws: str
+    reference_kind: ReferenceKind
+
+
+@dataclass(frozen=True)
+class LabelSection:
+    """The predictions of one setting, in the order of the results, each with its image's name: short and visible."""
+
+    setting: LabelSetting
+    predictions: tuple[tuple[str, PredictionCertificate], ...]
+
+
+@dataclass(frozen=True)
 class Measures:
     """All that a report shows."""
 
     sections: tuple[Section, ...]
     failures: tuple[Failure, ...]
     torn: bool
+    label_sections: tuple[LabelSection, ...] = ()
 
     @property
     def images(self) -> tuple[ImageMeasures, ...]:
@@ -141,14 +183,25 @@ class Measures:
         return tuple(image for section in self.sections for image in section.images)
 
     @property
+    def predictions(self) -> tuple[PredictionCertificate, ...]:
+        """Of all settings."""
+        return tuple(each for section in self.label_sections for _, each in section.predictions)
+
+    @property
+    def certificates(self) -> tuple[AnyCertificate, ...]:
+        """Of features and of labels."""
+        return (*(image.certificate for image in self.images), *self.predictions)
+
+    @property
     def failing(self) -> float:
         """Bound of the probability that some certificate is wrong: the sum of their alphas."""
-        return min(1.0, math.fsum(image.certificate.alpha for image in self.images))
+        return min(1.0, math.fsum(certificate.alpha for certificate in self.certificates))
 
 
 def measure(results: Results, progress: Callable[[], None] = lambda: None) -> Measures:
     """Evaluate every certificate's curves; ``progress`` is called after each. About a second an image for ``gram``."""
-    labels = _labels(certificate.image.name for certificate in results.certificates)
+    both: tuple[AnyCertificate, ...] = (*results.certificates, *results.predictions)
+    labels = _labels(certificate.image.name for certificate in both)
     groups: dict[Setting, list[ImageMeasures]] = {}
     for certificate in results.certificates:
         measured = ImageMeasures(
@@ -159,7 +212,16 @@ def measure(results: Results, progress: Callable[[], None] = lambda: None) -> Me
         )
         groups.setdefault(_setting(certificate), []).append(measured)
         progress()
-    return Measures(tuple(_section(*group) for group in groups.items()), results.failures, results.torn)
+    predicted: dict[LabelSetting, list[tuple[str, PredictionCertificate]]] = {}
+    for prediction in results.predictions:
+        label = shorten(visible(labels[prediction.image.name]))
+        predicted.setdefault(_label_setting(prediction), []).append((label, prediction))
+    return Measures(
+        tuple(_section(*group) for group in groups.items()),
+        results.failures,
+        results.torn,
+        tuple(LabelSection(setting, tuple(each)) for setting, each in predicted.items()),
+    )
 
 
 def _section(setting: Setting, images: list[ImageMeasures]) -> Section:
@@ -178,6 +240,22 @@ def _setting(certificate: FeatureCertificate) -> Setting:
         pilot=certificate.pilot,
         bound=certificate.bound,
         reference_kind=certificate.reference_kind,
+    )
+
+
+def _label_setting(prediction: PredictionCertificate) -> LabelSetting:
+    most = count(prediction.most_draws, "draw")
+    return LabelSetting(
+        graph_sha256=prediction.provenance.graph_sha256,
+        prototypes=shorten(visible(prediction.prototypes.name)),
+        prototypes_sha256=prediction.prototypes.sha256,
+        labels=prediction.prototypes.count,
+        top_k=len(prediction.labels),
+        kinds=prediction.kinds,
+        sigma=prediction.binding.sigma,
+        alpha=prediction.alpha,
+        draws=most if prediction.until is None else f"until {prediction.until}, at most {most}",
+        reference_kind=prediction.binding.reference_kind,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from fs_runtime.errors import FsError
+from fs_runtime.plural import count
 from fs_runtime.report import words
 from fs_runtime.report.charts import score_axis_low
 from fs_runtime.report.markup import shorten
@@ -117,7 +118,7 @@ def _style() -> dict[Any, Any]:
 
 
 def _title(number: int, section: Section, measures: Measures) -> str:
-    title = f"{words.count(len(section.images), 'image')}: {words.setting_title(section.setting)}"
+    title = f"{count(len(section.images), 'image')}: {words.setting_title(section.setting)}"
     if len(measures.sections) > 1:
         return f"{number} of {len(measures.sections)} settings. {title}"
     return title

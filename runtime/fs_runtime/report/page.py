@@ -3,7 +3,9 @@
 from functools import cache
 from importlib.resources import files
 
+from fs_runtime.plural import count
 from fs_runtime.report import charts, words
+from fs_runtime.report.labels import label_section
 from fs_runtime.report.markup import Html, element, join, name, shorten, visible
 from fs_runtime.report.measures import COSINES, QUOTED, RADIUS_COSINE, ImageMeasures, Measures, Section
 from fs_runtime.report.thumbnails import NoPhoto, find_photo, jpeg_uri
@@ -27,6 +29,7 @@ def page(measures: Measures) -> str:
         _torn() if measures.torn else join(),
         _contents(sections) if len(sections) > 1 else join(),
         *(_section(number, section, len(sections)) for number, section in enumerate(sections, 1)),
+        *(label_section(section) for section in measures.label_sections),
         _explanations(measures),
         _failures(measures) if measures.failures else join(),
     )
@@ -63,7 +66,7 @@ def _contents(sections: tuple[Section, ...]) -> Html:
         element(
             "li",
             element("a", words.setting_title(section.setting), href=f"#setting-{number}"),
-            f": {words.count(len(section.images), 'image')}, {words.setting_details(section.setting)}",
+            f": {count(len(section.images), 'image')}, {words.setting_details(section.setting)}",
         )
         for number, section in enumerate(sections, 1)
     ]
@@ -149,7 +152,7 @@ def _charts(section: Section) -> Html:
             charts.fraction_chart(section),
             thresholds,
             f"Images for which {section.setting.bound} certifies at least the cosine, of "
-            f"{words.count(len(section.images), 'certificate')}; abstained ones count as not certified.",
+            f"{count(len(section.images), 'certificate')}; abstained ones count as not certified.",
         ),
         _figure("Robustness scores", charts.score_chart(section), join(), words.score_note(section.setting)),
         class_="charts",
@@ -222,11 +225,11 @@ def _table(section: Section) -> Html:
     )
     fixed = sum(image.certificate.provenance.seed.source == "caller" for image in section.images)
     if fixed:
-        note += f"In {words.count(fixed, 'certificate')} the caller fixed the seed: see what is not certified."
+        note += f"In {count(fixed, 'certificate')} the caller fixed the seed: see what is not certified."
     head = element("tr", *(element("th", text, scope="col") for text in heads))
     table = element(
         "table",
-        element("caption", f"{words.count(len(section.images), 'image')} at {words.setting_title(section.setting)}"),
+        element("caption", f"{count(len(section.images), 'image')} at {words.setting_title(section.setting)}"),
         element("thead", head),
         element("tbody", *(_row(image) for image in section.images)),
     )
@@ -241,10 +244,7 @@ def _row(image: ImageMeasures) -> Html:
     numbers = [
         f"{score.estimate:.3f} ({score.lower:.3f}–{score.upper:.3f})",
         *(words.certified(image.curves[0].cosine(shift)) for shift, _ in QUOTED),
-        *(
-            "–" if image.radius == 0.0 else f"{radius:.3f}"
-            for radius in (image.radius, certificate.original_radius(image.radius))
-        ),
+        *(words.radius(radius) for radius in (image.radius, certificate.original_radius(image.radius))),
         str(certificate.draws),
     ]
     facts = [
@@ -267,7 +267,9 @@ def _explanations(measures: Measures) -> Html:
             "section",
             element("h2", "How to read this"),
             element("ol", *(element("li", text) for text in words.HOW_TO_READ)),
-        ),
+        )
+        if measures.sections
+        else join(),
         element(
             "section",
             element("h2", "What is not certified"),

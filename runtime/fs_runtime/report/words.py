@@ -1,6 +1,7 @@
 """The report's sentences."""
 
 from fs_runtime.backends import BackendInfo
+from fs_runtime.plural import count
 from fs_runtime.report.markup import shorten, visible
 from fs_runtime.report.measures import QUOTED, Curve, ImageMeasures, Measures, Section, Setting
 
@@ -11,14 +12,14 @@ BOUND_NOTES = {
 }
 
 
-def count(number: int, noun: str) -> str:
-    """``1 image``, ``2 images``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def certified(cosine: float) -> str:
     """A certified cosine; a dash where nothing is certified."""
     return "–" if cosine == -1.0 else f"{cosine:.3f}"
+
+
+def radius(found: float) -> str:
+    """A certified radius; a dash where none is."""
+    return "–" if found == 0.0 else f"{found:.3f}"
 
 
 def quoted(image: ImageMeasures) -> str:
@@ -80,10 +81,17 @@ def headline(section: Section) -> list[str]:
 
 def lead(measures: Measures) -> str:
     """The first sentence of the page."""
-    images, failed = len(measures.images), len(measures.failures)
-    said = f"{count(images, 'certificate')}: how far any l2-bounded attack can turn the smoothed feature of an image"
-    if len(measures.sections) > 1:
-        said += f", in {len(measures.sections)} settings"
+    images, predictions, failed = (len(each) for each in (measures.images, measures.predictions, measures.failures))
+    parts = []
+    if images:
+        part = (
+            f"{count(images, 'certificate')}: how far any l2-bounded attack can turn the smoothed feature of an image"
+        )
+        settings = len(measures.sections)
+        parts.append(part + (f", in {settings} settings" if settings > 1 else ""))
+    if predictions:
+        parts.append(f"{count(predictions, 'prediction')}: labels of images, and the l2 radius within which they stay")
+    said = ". ".join(parts)
     return said + (f". {count(failed, 'image')} failed and got none." if failed else ".")
 
 
@@ -109,15 +117,15 @@ NOT_CERTIFIED = (
 
 def many_certificates(measures: Measures) -> str:
     """What alpha means over all of them."""
-    images = len(measures.images)
-    alphas = {section.setting.alpha for section in measures.sections}
+    images = len(measures.certificates)
+    alphas = {certificate.alpha for certificate in measures.certificates}
     total = f"{images} α = " if len(alphas) == 1 else "the sum of their α, "
     said = (
         f"Each certificate has its own α: over N images some certificate fails with probability up to N α, "
         f"here up to {total}{measures.failing:.3g}"
     )
     said += ", so nothing is said of all of them together." if measures.failing >= 1.0 else "."
-    names = [image.certificate.image.sha256 for image in measures.images]
+    names = [certificate.image.sha256 for certificate in measures.certificates]
     again = len(names) - len(set(names))
     if again:
         said += f" {count(again, 'certificate')} of them repeat an image: each spent its α again."

@@ -1,6 +1,6 @@
 """Writing a report: both files whole, or none."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +16,13 @@ PAGE, PICTURE = "report.html", "report.png"
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """What was written."""
+    """What was written, or would be; a page of predictions alone has no picture beside it."""
 
     page: Path
-    picture: Path
+    picture: Path | None
 
 
-def check_free(paths: list[Path], *, overwrite: bool) -> None:
+def check_free(paths: Iterable[Path], *, overwrite: bool) -> None:
     """Refuse to replace files, before any work is done.
 
     Raises:
@@ -33,15 +33,15 @@ def check_free(paths: list[Path], *, overwrite: bool) -> None:
             raise InputError(f"{path} exists: choose another folder, or replace it with --overwrite")
 
 
-def report_paths(folder: Path) -> ReportFiles:
-    """Where a report in ``folder`` lies."""
-    return ReportFiles(folder / PAGE, folder / PICTURE)
+def report_paths(folder: Path) -> tuple[Path, Path]:
+    """Where the page and the picture of a report in ``folder`` lie."""
+    return folder / PAGE, folder / PICTURE
 
 
 def write_report(
     results: Results, folder: Path, *, overwrite: bool = False, progress: Callable[[], None] = lambda: None
 ) -> ReportFiles:
-    """Write ``report.html`` and ``report.png`` to ``folder``, which is made if need be.
+    """Write ``report.html`` and, of features, ``report.png`` to ``folder``, which is made if need be.
 
     Args:
         results: what :func:`read_results` read.
@@ -54,10 +54,12 @@ def write_report(
         MissingMatplotlibError: matplotlib, which draws the picture, is not installed.
         OSError: the folder or a file cannot be written; nothing is left half-written.
     """
-    written = report_paths(folder)
-    check_free([written.page, written.picture], overwrite=overwrite)
+    page_path, picture_path = report_paths(folder)
+    check_free((page_path, picture_path), overwrite=overwrite)
     measures = measure(results, progress)
-    picture = overview(measures)
+    files = {page_path: page(measures).encode("utf-8")}
+    if measures.sections:
+        files[picture_path] = overview(measures)
     folder.mkdir(parents=True, exist_ok=True)
-    write_together({written.page: page(measures).encode("utf-8"), written.picture: picture})
-    return written
+    write_together(files)
+    return ReportFiles(page_path, picture_path if measures.sections else None)

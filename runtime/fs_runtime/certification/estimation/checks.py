@@ -35,7 +35,7 @@ def check_draws(draws: int, alpha: float, bound: Bound) -> None:
     if bound not in BOUNDS:
         raise CertificationError(f"bound must be one of {', '.join(BOUNDS)}, not {bound!r}")
     if not 0.0 < alpha < 1.0:
-        raise CertificationError(f"alpha must lie strictly between 0 and 1, not {alpha}")
+        raise CertificationError(f"alpha must lie strictly between 0 and 1, not {alpha}", argument="alpha")
     needed = smallest_draws(alpha, bound)
     if draws < needed:
         raise TooFewDrawsError(draws, needed, alpha)

@@ -25,9 +25,17 @@ class Target:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.radius < math.inf:
-            raise CertificationError(f"the target's radius must be a finite number >= 0, not {self.radius}")
+            raise CertificationError(
+                f"the target's radius must be a finite number >= 0, not {self.radius}", argument="radius"
+            )
         if not 0.0 < self.cosine < 1.0:
-            raise CertificationError(f"the target's cosine must lie strictly between 0 and 1, not {self.cosine}")
+            raise CertificationError(
+                f"the target's cosine must lie strictly between 0 and 1, not {self.cosine}", argument="cosine"
+            )
+
+    def __str__(self) -> str:
+        """In words."""
+        return f"cosine {self.cosine} at radius {self.radius}"
 
     @property
     def angle(self) -> float:

@@ -199,7 +199,7 @@ def divided_alpha(alpha: float, kinds: Sequence[Kind]) -> float:
     if not kinds or len(set(kinds)) < len(kinds) or not set(kinds) <= set(KINDS):
         raise CertificationError(f"kinds must be some of {', '.join(KINDS)}, each once, not {tuple(kinds)}")
     if not 0.0 < alpha < 1.0:
-        raise CertificationError(f"alpha must lie strictly between 0 and 1, not {alpha}")
+        raise CertificationError(f"alpha must lie strictly between 0 and 1, not {alpha}", argument="alpha")
     return alpha / len(kinds)
 
 
@@ -210,7 +210,7 @@ def smallest_draws(alpha: float, kind: Kind, draws: int) -> int:
         CertificationError: alpha outside (0, 1).
     """
     if not 0.0 < alpha < 1.0:
-        raise CertificationError(f"alpha must lie strictly between 0 and 1, not {alpha}")
+        raise CertificationError(f"alpha must lie strictly between 0 and 1, not {alpha}", argument="alpha")
     # With no draw beyond any threshold 1 - (alpha / J)^(1/n) must stay below 1/2.
     thresholds = most_thresholds(draws) if kind == "margin" else 1
     return math.floor(math.log(thresholds / alpha) / math.log(2.0)) + 1

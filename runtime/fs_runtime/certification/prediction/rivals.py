@@ -12,7 +12,7 @@ from fs_runtime.certification.estimation.checks import UNIT_SLACK
 from fs_runtime.certification.normal import Floats
 
 # Prototypes closer than this cannot be told apart: one text embedded twice in float32 differs by as much.
-_SAME_DISTANCE = 1e-6
+SAME_DISTANCE = 1e-6
 # Numbers in the largest array made at once.
 _MOST_NUMBERS = 1 << 22
 _MOST_ROWS = 1024
@@ -69,9 +69,9 @@ class Rivals:
         twins: set[int] = set()
         for number, member in enumerate(self.members):
             distances = self._distances(member)
-            same = ~inside & (distances <= _SAME_DISTANCE)
+            same = ~inside & (distances <= SAME_DISTANCE)
             twins.update(int(index) for index in np.flatnonzero(same))
-            self._inverse[number] = 1.0 / np.maximum(distances, _SAME_DISTANCE)
+            self._inverse[number] = 1.0 / np.maximum(distances, SAME_DISTANCE)
             self._dropped.append(inside | same)
         if all(dropped.all() for dropped in self._dropped):
             raise CertificationError(

@@ -22,7 +22,13 @@ class LabelTarget:
 
     def __post_init__(self) -> None:
         if not 0.0 < self.radius < math.inf:
-            raise CertificationError(f"a label's target radius must be a finite number > 0, not {self.radius}")
+            raise CertificationError(
+                f"a label's target radius must be a finite number > 0, not {self.radius}", argument="radius"
+            )
+
+    def __str__(self) -> str:
+        """In words."""
+        return f"radius {self.radius}"
 
     def fewest_draws(self, alpha: float, sigma: float) -> int | None:
         """The fewest draws of which some outcome may prove it, by any kind at level ``alpha``; None: beyond 10^15.

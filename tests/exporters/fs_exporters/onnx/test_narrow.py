@@ -19,14 +19,8 @@ KEPT = {"LayerNormalization", "Softmax", "ReduceL2", "ReduceSum", "ReduceMean"}
 
 
 @pytest.fixture(scope="module")
-def vit(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("fp16")
-    model = tiny_huggingface.save("vit", folder / "vit")
-    common = {"sigma": 0.1, "noise_batch": 4, "threads": 1}
-    return {
-        precision: export_bundle(str(model), output=folder / precision, precision=precision, **common)
-        for precision in ("fp32", "fp16", "bf16")
-    }
+def vit(vit_export):
+    return {precision: vit_export(precision) for precision in ("fp32", "fp16", "bf16")}
 
 
 def types_of(path):

@@ -1,13 +1,14 @@
 """int8 graphs: what is quantised, by what, and what is not."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from helpers import tiny_huggingface, tiny_photos, tiny_torch
+from helpers import tiny_photos, tiny_torch
 from onnx import numpy_helper
 
 import fs_runtime
@@ -15,10 +16,8 @@ from fs_exporters.pipeline import ExportResult, export_bundle
 
 
 @pytest.fixture(scope="module")
-def vit(tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
-    folder = tmp_path_factory.mktemp("int8")
-    model = tiny_huggingface.save("vit", folder / "vit")
-    return _int8(str(model), folder / "bundle", tiny_photos.save(folder / "photos", 18), sigma=0.1, noise_batch=4)
+def vit(vit_export: Callable[[str], ExportResult]) -> ExportResult:
+    return vit_export("int8")
 
 
 def _int8(model: str, output: Path, photos: Path, *, sigma: float, noise_batch: int) -> ExportResult:

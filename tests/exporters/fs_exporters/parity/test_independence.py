@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import tiny_huggingface, tiny_photos, tiny_torch
+from helpers import tiny_torch
 
 from fs_exporters.parity import ParityError, independence, measure
 from fs_exporters.pipeline import ExportResult, export_bundle
@@ -66,14 +66,12 @@ def test_export_bundle_runs_nothing_more_when_a_batch_is_one_draw(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8"])
-def test_export_bundle_passes_with_a_tenth_of_the_tolerance_when_the_graph_is_ordinary(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, precision: str
+def test_verify_bundle_passes_with_a_tenth_of_the_tolerance_when_the_graph_is_ordinary(
+    monkeypatch: pytest.MonkeyPatch, vit_export: Callable[[str], ExportResult], precision: str
 ) -> None:
+    bundle = vit_export(precision).path
     monkeypatch.setattr(independence, "TOLERANCE", 1e-6)
-    model = tiny_huggingface.save("vit", tmp_path / "vit")
-    changes = {"calibration": tiny_photos.save(tmp_path / "photos", 18)} if precision == "int8" else {}
-    arguments: dict[str, Any] = {"sigma": 0.1, "noise_batch": 4, "threads": 1, "parity_draws": 8, **changes}
-    export_bundle(str(model), output=tmp_path / "bundle", precision=precision, **arguments)
+    verify_bundle(bundle, threads=1, parity_draws=8)
 
 
 @pytest.mark.parametrize("name", ["pooled", "tokens", "mixed", "mixed_tokens"])

@@ -36,6 +36,14 @@ def test_load_encoder_names_what_there_is_when_the_model_is_unknown(
         load_encoder(LoadRequest(model))
 
 
+def test_load_encoder_names_the_nearest_when_the_model_is_mistyped() -> None:
+    with pytest.raises(InputError, match=r"did you mean efficientnet-lite0\?.*fs-export list") as caught:
+        load_encoder(LoadRequest("eficientnet-lite0"))
+    assert len(str(caught.value)) < 220
+    with pytest.raises(InputError, match="'qqqq': name the folder of a model or its id on the hub, or one of those"):
+        load_encoder(LoadRequest("qqqq"))
+
+
 def test_load_encoder_names_the_taps_when_the_tap_is_unknown() -> None:
     with pytest.raises(InputError, match="efficientnet-lite0 has no tap 'tokens': --tap takes pooled"):
         load_encoder(LoadRequest("efficientnet-lite0", tap="tokens"))

@@ -94,7 +94,7 @@ def test_gallery_holds_every_image_by_its_path_when_it_can_be_read(labelled):
 
 def test_gallery_raises_when_fewer_than_two_images_can_be_read(tmp_path):
     write_image(tmp_path / "one.png", 1)
-    with pytest.raises(InputError, match=r"--gallery .* holds 1 images"):
+    with pytest.raises(InputError, match=r"--gallery .* holds 1 image that"):
         gallery(tiny_adapter(), tmp_path)
     with pytest.raises(InputError, match="holds no image"):
         gallery(tiny_adapter(), tmp_path / "none")

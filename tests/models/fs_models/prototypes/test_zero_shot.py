@@ -105,7 +105,7 @@ def test_read_labels_leaves_out_empty_lines_when_there_are_some(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "match"),
-    [(b"cat\n", "holds 1 labels"), (b"cat\ndog\ncat", "holds 'cat' twice"), (b"\xff\xfe", "not text in UTF-8")],
+    [(b"cat\n", "holds 1 label"), (b"cat\ndog\ncat", "holds 'cat' twice"), (b"\xff\xfe", "not text in UTF-8")],
 )
 def test_read_labels_raises_when_the_file_does_not_serve(tmp_path, content, match):
     path = tmp_path / "labels.txt"

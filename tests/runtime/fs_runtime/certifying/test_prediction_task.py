@@ -123,7 +123,7 @@ def test_classify_takes_the_kinds_that_the_graph_allows_when_none_are_named(
 def test_classify_refuses_kinds_of_features_when_the_graph_gives_none(
     tokens: fs_runtime.SmoothedEncoder, kinds: Any
 ) -> None:
-    with pytest.raises(InputError, match=r"'tokens' does not give: use the kind cone"):
+    with pytest.raises(InputError, match=r"'tokens' does not give: use kinds cone"):
         tokens.classify(IMAGE, gallery(), draws=200, kinds=kinds)
 
 

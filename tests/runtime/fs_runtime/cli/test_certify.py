@@ -11,7 +11,7 @@ from helpers import tiny
 from helpers.command import execute, invoke
 from PIL import Image
 
-from fs_runtime import FeatureCertificate
+from fs_runtime import FeatureCertificate, Prototypes
 from fs_runtime.certification.floor import floor_angle
 from fs_runtime.cli.main import cli
 
@@ -154,12 +154,13 @@ def test_certify_exits_2_when_the_usage_is_wrong(
     [
         (["nowhere", "good.png"], "nowhere is not a folder"),
         (["good.png", "good.png"], "good.png is not a folder"),
-        (["bundle", "good.png", "--alpha", "2"], "alpha must lie"),
+        (["bundle", "good.png", "--alpha", "2"], "error: --alpha must lie"),
         (["bundle", "good.png", "--draws", "3"], "use at least"),
-        (["bundle", "good.png", "--seed", "-1"], "seed must lie in"),
+        (["bundle", "good.png", "--family-alpha", "2"], "error: --family-alpha must lie"),
+        (["bundle", "good.png", "--seed", "-1"], "error: --seed must lie in"),
         (["bundle", "good.png", "--expect-sha256", "00"], "not the expected 00"),
-        (["bundle", "good.png", "--max-pixels", "63"], "max_pixels = 63"),
-        (["tokens", "good.png", "--bound", "gram"], 'use "angle-law"'),
+        (["bundle", "good.png", "--max-pixels", "63"], "more than --max-pixels = 63; shrink it or raise --max-pixels"),
+        (["tokens", "good.png", "--bound", "gram"], '--bound "gram" needs features'),
         (["nan", "good.png"], "norm nan"),
     ],
 )
@@ -241,9 +242,9 @@ def test_certify_copes_when_a_name_is_no_utf_8(folder: Path, tmp_path: Path) -> 
 
 
 def test_certify_keeps_progress_off_stdout_when_stderr_is_a_terminal(folder: Path) -> None:
-    outcome = execute(
-        "fs_runtime", "certify", folder / "bundle", folder / "good.png", *QUICK, "--json", FORCE_COLOR="1"
-    )
+    # Wide enough for the path, however long the temporary folder's is.
+    arguments = ("certify", folder / "bundle", folder / "good.png", *QUICK, "--json")
+    outcome = execute("fs_runtime", *arguments, FORCE_COLOR="1", COLUMNS="300")
     assert outcome.code == 0
     FeatureCertificate.from_json(outcome.out)
     assert outcome.out.count("\n") == 1
@@ -282,13 +283,26 @@ def test_certify_stops_at_the_target_when_it_is_proved(folder: Path) -> None:
     assert f"{line['draws']} draws, {line['draws']} in the median" in outcome.err
 
 
+def test_certify_shows_the_cosine_at_the_radius_when_there_is_a_target(folder: Path) -> None:
+    arguments = ("certify", folder / "bundle", folder / "good.png", "--alpha", "0.01", "--radius", "0.031", "--seed", 4)
+    outcome = invoke(cli, *arguments, "--cosine", "0.6")
+    line = invoke(cli, *arguments, "--cosine", "0.6", "--json").out
+    cosine = FeatureCertificate.from_json(line).cosine(0.031)
+    assert 0.6 <= cosine < 1.0
+    heads = next(line for line in outcome.out.splitlines() if "at σ/4" in line)
+    row = next(line for line in outcome.out.splitlines() if "good.png" in line)
+    assert heads.split().index("0.031") > heads.split().index("σ")
+    assert f" {math.floor(cosine * 1000) / 1000:.3f} " in row
+
+
 def test_certify_exits_5_when_the_target_is_not_proved(folder: Path) -> None:
     arguments = ("certify", folder / "bundle", folder / "good.png", "--alpha", "0.01")
     outcome = invoke(cli, *arguments, "--radius", "0.5", "--cosine", "0.9", "--max-draws", "3000")
     assert outcome.code == 5
     assert "until cosine 0.9 at radius 0.5, at most 3000 draws" in " ".join(outcome.out.split())
+    assert "at 0.5" in outcome.out
     assert "hopeless" in outcome.out
-    assert "1 images: 0 certified, 1 abstained" in outcome.err
+    assert "1 image: 0 certified, 1 abstained" in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -298,8 +312,8 @@ def test_certify_exits_5_when_the_target_is_not_proved(folder: Path) -> None:
         (("--cosine", "0.9"), "--radius is missing"),
         (("--max-draws", "900"), "--max-draws goes with a target"),
         (("--radius", "0.1", "--cosine", "0.9", "--draws", "900"), "say --max-draws"),
-        (("--radius", "-1", "--cosine", "0.9"), "radius must be a finite number >= 0"),
-        (("--radius", "0.1", "--cosine", "1.5"), "cosine must lie strictly between 0 and 1"),
+        (("--radius", "-1", "--cosine", "0.9"), "the target's --radius must be a finite number >= 0"),
+        (("--radius", "0.1", "--cosine", "1.5"), "the target's --cosine must lie strictly between 0 and 1"),
         (("--radius", "9", "--cosine", "0.9"), "ask for a smaller radius or cosine"),
         (("--radius", "0.25", "--cosine", "0.99", "--max-draws", "99"), "allow at least"),
         (("--alpha", "0.1", "--family-alpha", "0.1"), "give one of them"),
@@ -320,8 +334,30 @@ def test_certify_names_the_flag_when_flags_do_not_go_together(
 
 def test_certify_divides_alpha_when_it_is_the_familys(folder: Path) -> None:
     arguments = ("certify", folder / "bundle", folder / "good.png", folder / "other.png", "--draws", "100")
-    lines = _lines(invoke(cli, *arguments, "--family-alpha", "0.05", "--json").out)
-    assert [line["alpha"] for line in lines] == [0.025, 0.025]
+    outcome = invoke(cli, *arguments, "--family-alpha", "0.05", "--json")
+    assert [line["alpha"] for line in _lines(outcome.out)] == [0.025, 0.025]
+    assert "at most 0.05: --family-alpha 0.05 is divided by the images, 0.025 for each." in outcome.err
+
+
+def test_certify_shows_more_of_the_paths_when_names_are_alike(folder: Path, tmp_path: Path) -> None:
+    for number, name in enumerate(("a/cat.png", "b/cat.png", "dog.png")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(tiny.image_array(seed=number)).save(tmp_path / name)
+    words = invoke(cli, "certify", folder / "bundle", tmp_path, *QUICK).out.split()
+    assert {"a/cat.png", "b/cat.png", "dog.png"} <= set(words)
+    words = invoke(cli, "smooth", folder / "bundle", tmp_path, "--draws", 4).out.split()
+    assert {"a/cat.png", "b/cat.png", "dog.png"} <= set(words)
+
+
+@pytest.mark.parametrize(("columns", "widest"), [("100", 100), ("20", 80), ("wide", 132)])
+def test_certify_keeps_to_the_columns_when_the_environment_says_how_many(
+    folder: Path, tmp_path: Path, columns: str, widest: int
+) -> None:
+    image = tmp_path / f"{'long' * 40}.png"
+    Image.fromarray(tiny.image_array()).save(image)
+    outcome = invoke(cli, "certify", folder / "bundle", image, *QUICK, COLUMNS=columns)
+    assert max(len(line.rstrip()) for line in outcome.out.splitlines()) <= widest
+    assert max(len(line.rstrip()) for line in outcome.out.splitlines()) > widest - 20
 
 
 @pytest.fixture
@@ -377,6 +413,8 @@ def test_certify_goes_on_when_a_run_was_torn(folder: Path, photos: Path, tmp_pat
     outcome = invoke(cli, *arguments, "--resume")
     assert outcome.code == 0
     assert "2 images were done before" in outcome.err
+    assert "1 image: 1 certified, 0 abstained, 0 failed." in outcome.err
+    assert "of these and the 2 done before is wrong with probability at most 0.03." in outcome.err
     lines = results.read_bytes().splitlines(keepends=True)
     assert lines[0] == whole[0]
     assert _names(results.read_text()) == ["a.PNG", "b.png", "c.bmp"]
@@ -414,12 +452,57 @@ def test_certify_never_retries_an_abstention_when_it_goes_on(folder: Path, tmp_p
 
 
 @pytest.mark.parametrize(
+    ("command", "flags"),
+    [("certify", ()), ("certify", ("--radius", "0.05", "--cosine", "0.5")), ("classify", ("--top-k", "2"))],
+)
+def test_commands_never_draw_again_for_an_image_when_its_draws_were_refused(
+    folder: Path, tmp_path: Path, command: str, flags: tuple[str, ...]
+) -> None:
+    results, unreadable = tmp_path / "results.jsonl", tmp_path / "later.png"
+    images = [folder / "good.png", unreadable, folder / "other.png"]
+    draws = ("--max-draws", "100") if "--radius" in flags else ("--draws", "100")
+    poles = Prototypes.made_of("three", np.eye(3, 6), ["x", "y", "z"])
+    root = tiny.write_bundle(tmp_path / "bundle", tiny.not_a_number(above=0.55))
+    tiny.add_prototypes(root, poles)
+    arguments = (command, root, *images, *draws, *flags, "--alpha", "0.02", "--threads", 1, "-o", results)
+    outcome = invoke(cli, *arguments)
+    assert outcome.code == 2
+    assert outcome.err.count("error: ") == 3
+    assert "3 images: 0 certified, 0 abstained, 3 failed (2 after its draws)." in outcome.err
+    # Which images are refused may depend on their draws, so none of the alpha is saved.
+    assert "is wrong with probability at most 0.04." in outcome.err
+    before = results.read_bytes().splitlines(keepends=True)
+    assert [json.loads(line)["spent"] is None for line in before] == [False, True, False]
+    outcome = invoke(cli, *arguments, "--resume")
+    assert outcome.err.count("error: ") == 1
+    assert "later.png does not exist" in outcome.err
+    assert "2 images were done before" in outcome.err
+    assert results.read_bytes().splitlines(keepends=True) == [before[0], before[2], before[1]]
+
+
+def test_certify_refuses_to_go_on_when_refused_draws_were_of_other_settings(folder: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    arguments = ("certify", folder / "nan", folder / "good.png", "--draws", "100", "-o", results)
+    assert invoke(cli, *arguments, "--alpha", "0.01").code == 2
+    before = results.read_bytes()
+    outcome = invoke(cli, *arguments, "--alpha", "0.02", "--resume")
+    assert (outcome.code, "line 1 was made with alpha 0.01, not 0.02" in outcome.err) == (2, True)
+    outcome = invoke(cli, "certify", folder / "bundle", *arguments[2:], "--alpha", "0.01", "--resume")
+    assert (outcome.code, "line 1 was made with graph" in outcome.err) == (2, True)
+    assert results.read_bytes() == before
+
+
+@pytest.mark.parametrize(
     ("flags", "message"),
     [
         (("--draws", "200", "--alpha", "0.01"), "draws 100, not 200"),
         (("--draws", "100", "--alpha", "0.02"), "alpha 0.01, not 0.02"),
-        (("--draws", "100", "--alpha", "0.01", "--bound", "angle-law"), "pilot 128, not 64"),
+        (("--draws", "100", "--alpha", "0.01", "--bound", "angle-law"), "bound gram, not angle-law"),
         (("--draws", "100", "--alpha", "0.01", "--reference", "clean"), "reference smoothed, not clean"),
+        (
+            ("--max-draws", "100", "--alpha", "0.01", "--radius", "0.01", "--cosine", "0.5"),
+            "target none, not cosine 0.5",
+        ),
     ],
 )
 def test_certify_refuses_to_go_on_when_a_setting_is_another(

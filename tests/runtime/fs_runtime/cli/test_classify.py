@@ -114,14 +114,18 @@ def test_classify_uses_the_cone_when_there_are_tokens(folder: Path) -> None:
         ("bundle", ("--prototypes", "missing.safetensors"), "missing.safetensors cannot be read"),
         ("bundle", ("--prototypes", "seven.safetensors"), "7 dimensions"),
         ("bundle", ("--prototypes", "equal.safetensors"), "all prototypes of 'equal' are equal"),
-        ("bundle", ("--top-k", "6"), "top_k must lie in 1 .. 5"),
-        ("tokens", ("--kinds", "margin"), "use the kind cone"),
+        ("bundle", ("--top-k", "6"), "--top-k must lie in 1 .. 5"),
+        (
+            "tokens",
+            ("--kinds", "margin"),
+            "which the tap 'tokens' does not give: use --kinds cone",
+        ),
         ("bundle", ("--kinds", "margin,best"), "nor some of cone, margin, vote"),
-        ("bundle", ("--bound", "gram"), 'of the kind "cone", which is not among margin, vote'),
+        ("bundle", ("--bound", "gram"), '--bound is of the kind "cone", which is not among margin, vote'),
         ("bundle", ("--draws", "3"), "use at least"),
         ("bundle", ("--draws", "100", "--radius", "0.1"), "towards a target (--radius) say --max-draws"),
         ("bundle", ("--max-draws", "100"), "give --radius, or --draws"),
-        ("bundle", ("--radius", "0"), "must be a finite number > 0"),
+        ("bundle", ("--radius", "0"), "a label's target --radius must be a finite number > 0"),
         ("bundle", ("--radius", "1", "--max-draws", "100"), "allow at least"),
         ("bundle", ("--resume",), "--resume needs -o"),
         ("bundle", ("--alpha", "0.1", "--family-alpha", "0.1"), "give one of them"),
@@ -188,12 +192,13 @@ def test_classify_goes_on_when_references_are_too_long_for_the_lines(
     [
         (("--draws", "200", "--alpha", "0.02"), "draws 100, not 200"),
         (("--draws", "100", "--alpha", "0.01"), "alpha 0.02, not 0.01"),
+        ((*QUICK, "--kinds", "cone"), "kinds margin, vote, not cone:"),
         ((*QUICK, "--kinds", "margin"), "kinds margin, vote, not margin"),
         ((*QUICK, "--kinds", "margin,vote,cone"), "kinds margin, vote, not cone, margin, vote"),
-        ((*QUICK, "--top-k", "2"), "top_k 1, not 2"),
+        ((*QUICK, "--top-k", "2"), "top-k 1, not 2"),
         ((*QUICK, "--reference", "clean"), "reference smoothed, not clean"),
         ((*QUICK, "--prototypes", "poles.safetensors"), "prototypes "),
-        (("--max-draws", "100", "--alpha", "0.02", "--radius", "0.01"), "until None, not LabelTarget"),
+        (("--max-draws", "100", "--alpha", "0.02", "--radius", "0.01"), "target none, not radius 0.01:"),
     ],
 )
 def test_classify_refuses_to_go_on_when_a_setting_is_another(
@@ -221,13 +226,48 @@ def test_classify_refuses_to_go_on_when_the_file_holds_certificates_of_features(
     assert (outcome.code, "is no JSON line of certify" in outcome.err) == (2, True)
 
 
-def test_report_says_so_when_the_lines_are_predictions(folder: Path, tmp_path: Path) -> None:
+def test_report_shows_a_table_when_the_lines_are_predictions(folder: Path, tmp_path: Path) -> None:
+    images, bundle = (folder / "good.png", folder / "other.png"), folder / "bundle"
+    poles = ("--prototypes", folder / "poles.safetensors")
+    made = invoke(cli, "classify", bundle, *images, *QUICK, *poles, "--json").out
+    made += invoke(cli, "classify", bundle, folder / "bad.png", *QUICK, *poles, "--json").out
+    made += invoke(cli, "search", bundle, images[0], *QUICK, "--prototypes", "imagenet", "--json").out
+    made += invoke(cli, "classify", folder / "tokens", images[0], "--radius", "0.05", *poles, "--json", "--seed", 1).out
+    (tmp_path / "results.jsonl").write_text(made)
+    outcome = invoke(cli, "report", tmp_path / "results.jsonl", "-o", tmp_path / "report")
+    assert (outcome.code, outcome.out) == (0, f"{tmp_path / 'report' / 'report.html'}\n")
+    assert [path.name for path in (tmp_path / "report").iterdir()] == ["report.html"]
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    first = PredictionCertificate.from_json(made.splitlines()[0])
+    assert "4 predictions: labels of images, and the l2 radius within which they stay. 1 image failed" in page
+    assert f'<td class="number">{first.radius:.3f}</td>' in page
+    assert page.count("<h2>Labels: poles (2), σ 0.25, α 0.02</h2>") == 1
+    assert page.count("<h2>Labels: imagenet (6), σ 0.25, α 0.02</h2>") == 1
+    assert "until radius 0.05, at most 20,000 draws" in page
+    assert "<td>0.05: proved</td>" in page
+    assert "fixed by caller" in page
+    assert "\\x1b[31mred\\u2028[bold]x" in page
+    assert "here up to the sum of their α, 0.061." in page
+
+
+def test_report_shows_both_when_lines_of_features_and_of_labels_are_mixed(folder: Path, tmp_path: Path) -> None:
+    made = invoke(cli, "classify", folder / "bundle", folder / "good.png", *QUICK, "--json").out
+    made += invoke(cli, "certify", folder / "bundle", folder / "good.png", *QUICK, "--json").out
+    (tmp_path / "results.jsonl").write_text(made)
+    outcome = invoke(cli, "report", tmp_path / "results.jsonl", "-o", tmp_path / "report")
+    assert outcome.code == 0
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "1 certificate: how far" in page
+    assert "1 prediction: labels" in page
+    assert "2 α = 0.04." in page
+    assert (tmp_path / "report" / "report.png").is_file()
+
+
+def test_certify_refuses_to_go_on_when_the_file_holds_predictions(folder: Path, tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
     invoke(cli, "classify", folder / "bundle", folder / "good.png", *QUICK, "-o", results)
-    outcome = invoke(cli, "report", results, "-o", tmp_path / "report")
-    assert outcome.code == 2
-    assert "line 1: it is a prediction, of fs-runtime classify or search" in outcome.err
-    assert not (tmp_path / "report").exists()
+    outcome = invoke(cli, "certify", folder / "bundle", folder / "good.png", *QUICK, "-o", results, "--resume")
+    assert (outcome.code, "it is a prediction, of fs-runtime classify or search" in outcome.err) == (2, True)
 
 
 # ---- replay

@@ -40,9 +40,16 @@ def test_replay_exits_1_and_names_the_field_when_the_certificate_was_edited(fold
     arguments = ("replay", tmp_path / "forged.json", folder / "first.png", "--bundle", folder / "bundle")
     outcome = invoke(cli, *arguments)
     assert outcome.code == 1
-    assert "curve.evidence.tails.counts[1]" in outcome.out
+    assert " evidence.tails.counts[1] " in outcome.out.replace("\n", "  ")
     line = json.loads(invoke(cli, *arguments, "--json").out)
     assert (line["equal"], len(line["differences"])) == (False, 1)
+    assert line["differences"][0]["field"] == "evidence.tails.counts[1]"
+
+
+def test_replay_names_the_flag_when_prototypes_are_named_for_a_feature(folder: Path) -> None:
+    arguments = ("replay", folder / "results.jsonl", folder / "first.png", "--bundle", folder / "bundle")
+    outcome = invoke(cli, *arguments, "--prototypes", "cars")
+    assert (outcome.code, "it needs no --prototypes" in outcome.err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -15,7 +16,7 @@ from PIL import Image
 import fs_runtime
 from fs_runtime.certification import CertificationError
 from fs_runtime.cli.main import cli
-from fs_runtime.cli.terminal import encodable, printable
+from fs_runtime.cli.terminal import encodable, printable, short_names
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,12 @@ def _raising(error: BaseException) -> click.Command:
 def test_run_tells_in_one_line_when_the_error_is_the_users(error: Exception, code: int) -> None:
     outcome = invoke(_raising(error))
     assert (outcome.code, outcome.out, outcome.err) == (code, "", "error: boom\n")
+
+
+@pytest.mark.parametrize("kind", [fs_runtime.InputError, CertificationError])
+def test_run_tells_the_flag_when_the_message_names_an_argument(kind: Any) -> None:
+    outcome = invoke(_raising(kind("dir/top_k and top_k.png: top_k must be 1 (top_k)", argument="top_k")))
+    assert outcome.err == "error: dir/top_k and top_k.png: --top-k must be 1 (--top-k)\n"
 
 
 def test_run_keeps_the_trace_when_the_error_is_a_bug() -> None:
@@ -140,3 +147,21 @@ def test_printable_escapes_when_a_character_could_steer_a_terminal() -> None:
 
 def test_encodable_escapes_when_bytes_are_no_utf_8() -> None:
     assert encodable("é/\udcff") == "é/\\udcff"
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        ([], []),
+        (["a/x.png", "a/x.png"], ["x.png", "x.png"]),
+        (["a/x.png", "b/x.png", "b/y.png"], ["a/x.png", "b/x.png", "y.png"]),
+        (["/r/a/x", "/r/b/a/x", "/s/a/x"], ["r/a/x", "b/a/x", "s/a/x"]),
+        (["x.png", "a/x.png"], ["x.png", "a/x.png"]),
+        (["array of shape (8, 8, 3)"], ["array of shape (8, 8, 3)"]),
+        (["/"], ["/"]),
+        ([""], ["."]),
+    ],
+)
+def test_short_names_are_unlike_when_paths_are(paths: list[str], expected: list[str]) -> None:
+    names = short_names(paths)
+    assert [names[path] for path in paths] == expected

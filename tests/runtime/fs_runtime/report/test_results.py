@@ -82,7 +82,7 @@ def test_read_results_names_the_line_when_it_is_no_certificate(line: Line, bad: 
 
 @pytest.mark.parametrize(
     ("content", "held"),
-    [("", "(nothing)"), ("\n\n", "(nothing)"), (FAILED + "\n", "(only errors, of 1 images)"), ("{", "(no line that")],
+    [("", "(nothing)"), ("\n\n", "(nothing)"), (FAILED + "\n", "(only errors, of 1 image)"), ("{", "(no line that")],
 )
 def test_read_results_refuses_when_there_is_no_certificate(content: str, held: str) -> None:
     with pytest.raises(InputError, match="holds no certificate") as caught:
