@@ -23,6 +23,21 @@ def as_gemms(graph: ir.Graph, nodes: Iterable[ir.Node]) -> None:
             _replace(graph, node, rows)
 
 
+def own_biases(graph: ir.Graph, nodes: Iterable[ir.Node]) -> None:
+    """Give each Gemm and Conv among ``nodes`` whose bias others read too a copy of it, in place.
+
+    Equal weights are one initializer in a traced graph. A bias becomes integers in units of its own node's scales,
+    which are wrong for any other node.
+    """
+    for node in nodes:
+        bias = node.inputs[2] if node.op_type in ("Conv", "Gemm") and len(node.inputs) == 3 else None
+        if bias is not None and bias.const_value is not None and len(bias.uses()) > 1:
+            copy = ir.Tensor(bias.const_value.numpy().copy(), name=f"{node.name}_bias")
+            own = ir.Value(name=copy.name, shape=bias.shape, type=bias.type, const_value=copy)
+            graph.register_initializer(own)
+            node.replace_input_with(2, own)
+
+
 def _replace(graph: ir.Graph, node: ir.Node, rows: dict[ir.Value, ir.Value]) -> None:
     x, weights = node.inputs
     if x is None or x.shape is None or weights is None or weights.const_value is None or weights.shape is None:

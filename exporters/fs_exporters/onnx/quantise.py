@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-from fs_exporters.onnx.gemm import as_gemms
+from fs_exporters.onnx.gemm import as_gemms, own_biases
 from fs_exporters.onnx.region import encoder_region
 
 Feed = dict[str, npt.NDArray[np.generic]]
@@ -50,6 +50,7 @@ def quantise(source: Path, target: Path, feeds: Feeds) -> ir.Model:
     """
     model = ir.load(source)
     as_gemms(model.graph, encoder_region(model.graph).nodes)
+    own_biases(model.graph, encoder_region(model.graph).nodes)
     nodes = quantised_nodes(model)
     # Beside the source, whose external data it refers to.
     with tempfile.NamedTemporaryFile(dir=source.parent, prefix=f".{source.name}-") as rewritten, _quiet():

@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from fs_exporters.onnx.gemm import as_gemms
+from fs_exporters.onnx.gemm import as_gemms, own_biases
 
 _RNG = np.random.default_rng(0)
 _X = _RNG.standard_normal((2, 3, 4)).astype(np.float32)
@@ -26,9 +26,9 @@ def _model(nodes: list[tuple[str, list[str], str]], **weights: np.ndarray) -> ir
 
 
 def _run(model: ir.Model) -> np.ndarray:
-    return onnxruntime.InferenceSession(
-        ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"]
-    ).run(None, {"x": _X})[0]
+    return onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"]).run(
+        None, {"x": _X}
+    )[0]
 
 
 def _kinds(model: ir.Model) -> list[str]:
@@ -64,3 +64,14 @@ def test_as_gemms_leaves_products_without_a_matrix_of_weights() -> None:
         model = _model([("MatMul", ["x", "w"], "y")], **weights)
         as_gemms(model.graph, model.graph)
         assert _kinds(model) == ["MatMul"]
+
+
+def test_own_biases_copies_a_bias_when_two_products_share_it() -> None:
+    nodes = [("MatMul", ["x", "w"], "p"), ("MatMul", ["x", "w"], "q")]
+    nodes += [("Add", ["p", "b"], "r"), ("Add", ["q", "b"], "s"), ("Add", ["r", "s"], "y")]
+    model = _model(nodes, w=_W, b=_BIAS)
+    as_gemms(model.graph, model.graph)
+    own_biases(model.graph, model.graph)
+    biases = [node.inputs[2] for node in model.graph if node.op_type == "Gemm"]
+    assert len(set(biases)) == 2
+    np.testing.assert_allclose(_run(model), 2 * (_X @ _W + _BIAS), rtol=1e-5, atol=1e-6)
