@@ -1,6 +1,7 @@
 """An fp32 graph with the encoder's products in int8, by scales that are fixed when the graph is made."""
 
 import logging
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+from fs_exporters.onnx.gemm import as_gemms, own_biases
 from fs_exporters.onnx.region import encoder_region
 
 Feed = dict[str, npt.NDArray[np.generic]]
@@ -35,6 +37,8 @@ def quantise(source: Path, target: Path, feeds: Feeds) -> ir.Model:
     products of 8 and 7 bits fit into the 16 that the AVX2 and AVX-512 instructions without VNNI add up in, so the sums
     are exact and the same on every CPU. Scales are constants, so that each draw is encoded by itself. Layer norms,
     softmax, activations, the products of attention, residual sums, and all that lies around the encoder stay fp32.
+    Matrix products become Gemms, whose results and biases need no scales of their own: one integer kernel takes int8
+    and gives fp32. What convolutions give is quantised, or ONNX Runtime would run them in fp32.
 
     Args:
         source: an fp32 graph, as :func:`trace` writes it.
@@ -44,10 +48,15 @@ def quantise(source: Path, target: Path, feeds: Feeds) -> ir.Model:
     Returns:
         The new graph, whose weights lie in the files.
     """
-    nodes = quantised_nodes(ir.load(source))
-    with _quiet():
+    model = ir.load(source)
+    as_gemms(model.graph, encoder_region(model.graph).nodes)
+    own_biases(model.graph, encoder_region(model.graph).nodes)
+    nodes = quantised_nodes(model)
+    # Beside the source, whose external data it refers to.
+    with tempfile.NamedTemporaryFile(dir=source.parent, prefix=f".{source.name}-") as rewritten, _quiet():
+        ir.save(model, rewritten.name)
         quantize_static(
-            source,
+            rewritten.name,
             target,
             _Reader(feeds),
             quant_format=QuantFormat.QDQ,
@@ -60,7 +69,7 @@ def quantise(source: Path, target: Path, feeds: Feeds) -> ir.Model:
             use_external_data_format=True,
             calibrate_method=CalibrationMethod.MinMax,
             calibration_providers=["CPUExecutionProvider"],
-            extra_options={"WeightSymmetric": True},
+            extra_options={"WeightSymmetric": True, "OpTypesToExcludeOutputQuantization": ["Gemm"]},
         )
     return ir.load(target)
 

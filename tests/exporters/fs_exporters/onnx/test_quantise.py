@@ -47,8 +47,8 @@ def test_quantise_gives_every_product_with_weights_int8_inputs_and_nothing_else(
         if node.op_type in ("LayerNormalization", "Softmax", "ReduceL2", "Gelu"):
             assert not any(source is not None and source.op_type == "QuantizeLinear" for source in sources)
     # Six matrices a layer, the patches, and the pooler; the attention's own products have no weights.
-    assert kinds == {"MatMul": 12, "Conv": 1, "Gemm": 1}
-    assert sum(node.op_type == "MatMul" for node in graph.node) == 12 + 4, "attention's products"
+    assert kinds == {"Conv": 1, "Gemm": 13}
+    assert sum(node.op_type == "MatMul" for node in graph.node) == 4, "attention's products"
 
 
 def test_quantise_keeps_scales_constant_and_weights_symmetric_in_seven_bits(vit: ExportResult) -> None:
@@ -88,11 +88,17 @@ def test_onnxruntime_runs_integer_kernels_when_the_graph_is_int8(vit: ExportResu
     options.log_severity_level = 3
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     onnxruntime.InferenceSession(vit.path / "model.onnx", options, providers=["CPUExecutionProvider"])
-    kinds = Counter(node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node)
+    graph = onnx.load(tmp_path / "optimised.onnx").graph
+    kinds = Counter(node.op_type for node in graph.node)
     # Weights that were dequantised ahead would give the numbers of int8 at the speed of fp32.
-    assert kinds["QLinearMatMul"] == 12
-    assert kinds["QLinearConv"] == 1
-    assert kinds["QGemm"] == 1
+    assert (kinds["QGemm"], kinds["QLinearConv"]) == (13, 1)
+    assert not kinds["Gemm"] + kinds["Conv"] + kinds["QLinearMatMul"]
+    assert kinds["MatMul"] + kinds["FusedMatMul"] == 4, "attention's products"
+    # Biases are inside the kernels, whose results are fp32; queries, keys and values share one quantisation.
+    vectors = {tensor.name for tensor in graph.initializer if len(tensor.dims) == 1 and tensor.dims[0] > 1}
+    assert not any(vectors & set(node.input) for node in graph.node if node.op_type == "Add")
+    assert kinds["QuantizeLinear"] == 1 + 4 * 2 + 1, "patches, four inputs a layer, the pooler's"
+    assert kinds["DequantizeLinear"] == 1, "the patches"
 
 
 def test_quantised_draws_do_not_depend_on_one_another(vit: ExportResult) -> None:
