@@ -76,7 +76,7 @@ def test_noise_follows_the_documented_order_when_size_is_odd_or_even(size: int) 
     assert not np.isnan(noise).any()
     gap = in_steps(noise) - in_steps(cpu_noise(1.0, size))
     assert np.abs(gap).max() <= 1
-    assert (gap != 0).mean() < 1e-3
+    assert (gap != 0).sum() <= 2 + 1e-3 * size
 
 
 @pytest.mark.parametrize("size", [8, 64, 101, 104])
