@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fs_runtime.cuda_driver import ask_driver
+from fs_runtime.cuda_driver import Driver, ask_driver
 from fs_runtime.errors import BackendError
 from fs_runtime.grid import GRID_STEP
 from fs_runtime.noise.blocks import DrawKey
@@ -22,7 +22,8 @@ _WORD_BITS = 64
 _WORD = (1 << _WORD_BITS) - 1
 _LARGEST_SIZE = (1 << 31) - 1
 _WORDS_OF_A_THREAD = 4
-_OLDEST_CUDA = 12
+OLDEST_CUDA = 12
+"""Oldest major version of CUDA whose drivers load the kernel."""
 KEYS = np.dtype(
     [
         ("seed_low", np.uint64, MOST_KEYS),
@@ -181,15 +182,20 @@ def grid_scale(sigma: float) -> tuple[_Parameter, _Parameter]:
     return high, np.array([scale - float(high[0])], np.float32)
 
 
+def is_too_old(driver: Driver) -> bool:
+    """Whether the driver cannot load the kernel, whatever the GPU."""
+    return driver.cuda is not None and int(driver.cuda.split(".")[0]) < OLDEST_CUDA
+
+
 def _driver_api() -> Any:
     """``cuda.bindings.driver``, once it is sure that there is a driver behind it."""
     driver = ask_driver()
     if driver.problem:
         raise BackendError(f"noise cannot be made on a GPU, {driver.problem}: use --device cpu")
-    if driver.cuda is not None and int(driver.cuda.split(".")[0]) < _OLDEST_CUDA:
+    if is_too_old(driver):
         raise BackendError(
             f"noise cannot be made on a GPU with a driver for CUDA {driver.cuda}: install one for CUDA "
-            f"{_OLDEST_CUDA} or newer, or use --device cpu"
+            f"{OLDEST_CUDA} or newer, or use --device cpu"
         )
     try:
         return import_module("cuda.bindings.driver")
