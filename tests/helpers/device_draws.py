@@ -52,10 +52,15 @@ class DeviceDraws:
         checked(self._driver.cuStreamDestroy(self._stream))
         checked(self._driver.cuMemFree(self._memory))
 
+    def make(self, keys: Sequence[DrawKey], times: int = 1) -> None:
+        """Make the rows, and leave them on the device."""
+        for _ in range(times):
+            self._noise.fill(int(self._memory), keys, int(self._stream))
+        checked(self._driver.cuStreamSynchronize(self._stream))
+
     def rows(self, keys: Sequence[DrawKey]) -> npt.NDArray[np.float32]:
         """[len(keys), size], overwritten by the next call."""
-        self._noise.fill(int(self._memory), keys, int(self._stream))
-        checked(self._driver.cuStreamSynchronize(self._stream))
+        self.make(keys)
         made = self._rows[: len(keys)]
         checked(self._driver.cuMemcpyDtoH(made.ctypes.data, self._memory, made.nbytes))
         return made

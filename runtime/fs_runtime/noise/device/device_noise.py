@@ -207,4 +207,5 @@ def _driver_api() -> Any:
 
 def _error(api: Any, status: Any) -> str:
     failed, text = api.cuGetErrorString(status)
-    return f"error {int(status)}" if int(failed) or not text else text.decode(errors="replace")
+    code = str(getattr(status, "name", int(status)))
+    return code if int(failed) or not text else f"{text.decode(errors='replace')} ({code})"

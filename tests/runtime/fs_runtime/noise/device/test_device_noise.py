@@ -181,7 +181,7 @@ def test_close_unloads_once_when_called_twice_on_a_fake(fake: FakeDriver) -> Non
 @pytest.mark.parametrize("failing", ["cuLibraryLoadData", "cuLibraryGetKernel"])
 def test_device_noise_raises_and_leaves_nothing_loaded_when_a_fake_refuses(fake: FakeDriver, failing: str) -> None:
     fake.failing = failing
-    with pytest.raises(BackendError, match=rf"noise on the GPU: {failing} failed: unknown error"):
+    with pytest.raises(BackendError, match=rf"noise on the GPU: {failing} failed: unknown error \(999\)"):
         DeviceNoise(sigma=0.3, size=10, most_draws=1)
     assert fake.loaded == 0
 
@@ -353,7 +353,7 @@ def test_gpu_makes_normal_unbiased_noise_when_100_million_values_are_measured(dr
 @has_compiler
 def test_gpu_tests_pass_on_a_fake_driver_that_runs_the_kernel_on_the_host(tmp_path: Path) -> None:
     # The real cuda-bindings with a fake libcuda.so.1: no GPU is here.
-    compile_host(Path(grid_noise_host.__file__).with_name("fake_cuda.cpp"), tmp_path / "libcuda.so.1", "-ldl")
+    compile_host(Path(grid_noise_host.__file__).with_name("fake_libcuda.cpp"), tmp_path / "libcuda.so.1", "-ldl")
     environment = os.environ | {"LD_LIBRARY_PATH": str(tmp_path)}
     command = [
         sys.executable,
