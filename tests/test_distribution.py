@@ -46,6 +46,8 @@ def test_wheel_is_small_and_holds_only_the_package_when_built(wheel):
     ).stdout
     assert wheel.stat().st_size <= LARGEST_WHEEL
     assert "fs_runtime/py.typed" in names
+    for kernel in ("index.json", "sm_90.cubin", "compute_75.ptx", "grid_noise.h"):
+        assert f"fs_runtime/noise/device/kernels/{kernel}" in names
     assert "tests/" not in names
     assert "fs_export" not in names
 

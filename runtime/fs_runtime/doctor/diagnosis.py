@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from fs_runtime.cuda_driver import ask_driver
 from fs_runtime.doctor.bundle import check_engines, check_memory, open_bundle
 from fs_runtime.doctor.check import Check
+from fs_runtime.doctor.noise import check_noise
 from fs_runtime.doctor.nvidia import check_driver, check_libraries
 from fs_runtime.doctor.onnx_runtime import check_onnx_runtime
 from fs_runtime.doctor.packages import RUNTIME_PACKAGES, check_packages, check_python
@@ -31,6 +32,7 @@ def diagnose(bundle: Path | None = None, *, device: Device = "cpu") -> tuple[Che
         *check_onnx_runtime(needs_cpu=device == "cpu", needs_cuda=device == "cuda"),
         *check_driver(driver, needed=on_gpu),
         *check_libraries(needed=device == "cuda"),
+        *check_noise(driver, needed=device == "cuda"),
         *check_tensorrt(versions, needed=device == "tensorrt"),
     ]
     if bundle is not None:

@@ -3,6 +3,7 @@
 import ctypes
 import json
 import sys
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,14 +18,17 @@ from fs_runtime.bundle import Bundle, read_bundle
 from fs_runtime.bundle.engines import EngineHost, incompatibility, read_plan
 from fs_runtime.bundle.manifest import Engine, EngineSettings
 from fs_runtime.cli.main import cli
+from fs_runtime.cuda_driver import Driver
 from fs_runtime.doctor import Check, diagnose, diagnosis, nvidia, packages
 from fs_runtime.doctor import bundle as bundle_checks
 from fs_runtime.doctor.bundle import check_engines, check_memory, open_bundle
+from fs_runtime.doctor.noise import check_noise
 from fs_runtime.doctor.nvidia import check_driver
 from fs_runtime.doctor.onnx_runtime import check_onnx_runtime
 from fs_runtime.doctor.packages import Package, check_packages, check_python
 from fs_runtime.doctor.tensorrt import check_tensorrt
 from fs_runtime.errors import BundleError
+from fs_runtime.noise.device import compiled
 
 ENGINE = Engine(
     file="engines/rtx/model.plan",
@@ -151,6 +155,55 @@ def test_gpu_checks_fail_only_when_a_gpu_was_asked_for(
     ]
     assert {check.status for check in checks} == {status}
     assert len(checks) == 6
+
+
+@pytest.mark.parametrize(
+    ("compute_capability", "actual"),
+    [
+        ("8.9", "cubin for compute capability 8.9 (NVRTC 12.0.140)"),
+        ("11.0", "PTX, compiled by the driver, for compute capability 7.5 (NVRTC 12.0.140)"),
+    ],
+)
+def test_check_noise_names_the_code_for_the_gpu(
+    compute_capability: str, actual: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cuda.bindings.driver", SimpleNamespace())
+    (check,) = check_noise(driver_of(compute_capability), needed=True)
+    assert (check.id, check.status, check.actual) == ("noise.gpu.0", "ok", actual)
+    assert check.expected == f"code for compute capability {compute_capability}"
+
+
+@pytest.mark.parametrize(
+    ("driver", "bindings", "actual", "remedy"),
+    [
+        (driver_of("7.0"), SimpleNamespace(), "no code for 7.0", "7.5 or newer"),
+        (driver_of("8.9"), None, "cuda-bindings cannot be imported", "pip install 'fs-runtime[gpu]'"),
+        (replace(driver_of("8.9"), cuda="11.8"), SimpleNamespace(), "the driver is for CUDA 11.8", "CUDA 12 or newer"),
+    ],
+)
+def test_check_noise_fails_when_the_kernel_cannot_be_launched(
+    driver: Driver, bindings: object, actual: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cuda.bindings.driver", bindings)
+    (check,) = check_noise(driver, needed=True)
+    assert check.status == "failed"
+    assert actual in check.actual
+    assert remedy in check.remedy
+    assert check_noise(driver, needed=False)[0].status == "absent"
+
+
+def test_check_noise_lists_what_there_is_when_there_is_no_gpu() -> None:
+    (check,) = check_noise(NO_GPU, needed=True)
+    assert check.status == "absent"
+    assert check.actual == "code for 7.5, 8.0, 8.6, 8.7, 8.9, 9.0, 10.0, 10.3, 12.0, 12.1, PTX; no GPU to run it"
+
+
+def test_check_noise_fails_when_the_kernels_are_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "KERNELS", tmp_path)
+    compiled.compiled_kernels.cache_clear()
+    (check,) = check_noise(NO_GPU, needed=True)
+    compiled.compiled_kernels.cache_clear()
+    assert (check.status, check.remedy) == ("failed", "install fs-runtime again")
 
 
 def test_check_tensorrt_is_content_with_either() -> None:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 import pytest
+from helpers.noise_statistics import RARE, NoiseStatistics
 from scipy import special, stats
 
 from fs_runtime.grid import GRID_STEP
@@ -16,8 +17,6 @@ Values = npt.NDArray[np.float64]
 SIZE = 1_500_000
 DRAWS = 4
 FIVE_SIGMA = 5.0
-RARE = 2.0 * float(special.ndtr(-FIVE_SIGMA))
-"""A test that a healthy generator fails with this probability: 6e-7."""
 
 SIGMAS = [0.1, 0.25, 0.5, 1.0]
 """The last one takes the float64 path, the others float32."""
@@ -121,37 +120,9 @@ def test_noise_is_uncorrelated_when_streams_differ(one: Stream, other: Stream) -
 
 def residue_p_values(steps: npt.NDArray[np.integer], sigma: float, modulus: int) -> dict[str, float]:
     """For ranges of |k|, the chi-square p-value of k mod ``modulus`` against its exact law."""
-    scale = sigma / GRID_STEP
-    ranges = {
-        "all": (0, None),
-        "near zero": (0, round(0.01 * scale)),
-        "bulk": (round(0.01 * scale) + 1, round(scale)),
-        "middle": (round(scale) + 1, round(3.0 * scale)),
-        "beyond 3 sigma": (round(3.0 * scale) + 1, None),
-        "beyond 4 sigma": (round(4.0 * scale) + 1, None),
-    }
-    largest = int(7.0 * scale)
-    magnitudes = np.arange(largest + 1, dtype=np.int64)
-    # P(|k| = m), exact: differences of the upper tail at m - 1/2 and m + 1/2; both signs.
-    tail = special.ndtr(-(np.arange(largest + 2) - 0.5) / scale)
-    mass = 2.0 * (tail[:-1] - tail[1:])
-    mass[0] *= 0.5
-    flat = steps.ravel()
-    size, residue = np.abs(flat), np.mod(flat, modulus).astype(np.int8)
-    p_values = {}
-    for name, (first, last) in ranges.items():
-        stop = largest if last is None else last
-        inside = (size >= first) & (size <= stop)
-        seen = np.bincount(residue[inside], minlength=modulus)
-        part, weights = magnitudes[first : stop + 1], mass[first : stop + 1]
-        # k = m and k = -m are equally likely.
-        law = 0.5 * (
-            np.bincount(part % modulus, weights, minlength=modulus)
-            + np.bincount(-part % modulus, weights, minlength=modulus)
-        )
-        expected = seen.sum() * law / law.sum()
-        p_values[name] = float(stats.chi2.sf(np.square(seen - expected) @ (1.0 / expected), modulus - 1))
-    return p_values
+    statistics = NoiseStatistics(sigma)
+    statistics.add(steps)
+    return statistics.residue_p_values(modulus)
 
 
 @pytest.mark.parametrize("modulus", [2, 4])
