@@ -17,7 +17,7 @@ from fs_runtime.cli.results_file import Settings, appending, done_before
 from fs_runtime.cli.run import ABSTAINED, exit_code, tell, writing
 from fs_runtime.cli.terminal import draw_progress, messages
 from fs_runtime.encoder import SmoothedEncoder
-from fs_runtime.errors import InputError
+from fs_runtime.errors import BackendError, InputError
 from fs_runtime.report.results import Failure
 
 Certificate = TypeVar("Certificate", bound=AnyCertificate)
@@ -142,12 +142,17 @@ class Run(Generic[Certificate]):
             def watch(number: int, done: int, total: int) -> None:
                 progress.update(number, str(names[number]), done, total)
 
-            for number, result in enumerate(many(paths(), progress=watch)):
-                if result.certificate is None:
-                    assert result.error is not None
-                    self._fail(names[number], result.error)
-                else:
-                    self._add(number, names[number], result.certificate)
+            try:
+                for number, result in enumerate(many(paths(), progress=watch)):
+                    if result.certificate is None:
+                        assert result.error is not None
+                        self._fail(names[number], result.error)
+                    else:
+                        self._add(number, names[number], result.certificate)
+            except BackendError as error:
+                # The device is lost for all images that are left; what is done is shown all the same.
+                tell(error)
+                self._failure = exit_code(error)
 
     def _add(self, number: int, image: Path, certificate: Certificate) -> None:
         self.certificates.append(self._light(certificate))

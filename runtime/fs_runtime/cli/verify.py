@@ -8,8 +8,8 @@ import numpy as np
 
 from fs_runtime.bundle import read_bundle
 from fs_runtime.cli import options
+from fs_runtime.cli.opening import load
 from fs_runtime.cli.terminal import data, printable
-from fs_runtime.encoder import load
 
 
 @click.command()
@@ -18,13 +18,17 @@ from fs_runtime.encoder import load
 def verify(bundle: Path, **opening: Any) -> None:
     """Check manifest and hashes, open the graph, and run one noise batch on a grey image.
 
-    The hashes of plans are checked; they are not opened.
+    The hashes of plans are checked; they are not opened, but for the one that runs where --backend and --device ask
+    for one.
     """
     manifest = read_bundle(bundle, expect_sha256=opening["expect_sha256"]).manifest
     grey = np.full((manifest.height, manifest.width, 3), 128, np.uint8)
     with load(bundle, **opening) as encoder:
         encoder.smooth(grey, draws=1)
+        ran = encoder.graph_sha256
     lines = [f"{bundle}: whole, and runs here"]
-    lines += [f"{bundle / engine.file}: has its hash; not opened" for engine in manifest.engines]
+    for engine in manifest.engines:
+        state = "runs here" if engine.sha256 == ran else "has its hash; not opened"
+        lines.append(f"{bundle / engine.file}: {state}")
     for line in lines:
         data().print(printable(line), markup=False, highlight=False, soft_wrap=True)
