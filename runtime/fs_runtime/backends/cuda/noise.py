@@ -54,7 +54,9 @@ class NoiseOnCuda:
             return self._seconds + sum(self._taken(pair) for pair in rest)
 
     def close(self) -> None:
-        """Free the kernel; a device that is lost has freed it already."""
+        """Free the kernel; a device that is lost or closed has freed it already."""
+        if self._device.closed:
+            return
         with suppress(BackendError), self._device.current():
             self._device.cuda.call("cuStreamSynchronize", self._stream)
             self._kernel.close()

@@ -1,7 +1,7 @@
 """Which TensorRT is installed here, and is it one that this runtime knows?"""
 
-import importlib
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
@@ -49,7 +49,7 @@ def installed_versions() -> dict[str, str]:
         if find_spec(module) is None:
             continue
         try:
-            found[builder] = str(importlib.import_module(module).__version__)
+            found[builder] = str(import_module(module).__version__)
         except Exception as error:  # a broken package can raise anything
             found[builder] = f"!{(str(error).strip().splitlines() or [type(error).__name__])[0]}"
     return found
@@ -68,4 +68,4 @@ def open_library(builder: Builder) -> Library:
     if not least <= found < below:
         wants = f">={least[0]}.{least[1]},<{below[0]}.{below[1]}"
         raise BackendError(f"{builder} {version} is installed, this fs-runtime needs {wants}: {INSTALL[builder]}")
-    return Library(builder, version, importlib.import_module(_MODULES[builder]))
+    return Library(builder, version, import_module(_MODULES[builder]))
