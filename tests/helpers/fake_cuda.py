@@ -197,15 +197,17 @@ class FakeCuda:
     def _cuMemFree(self, pointer: int) -> None:
         self.taken -= self._blocks.pop(int(pointer))[1]
 
-    _cuMemFreeHost = _cuMemFree
+    def _cuMemFreeHost(self, pointer: int) -> None:
+        self._cuMemFree(pointer)
 
     def _cuMemsetD8(self, pointer: int, value: int, size: int) -> None:
         ctypes.memset(int(pointer), value, size)
 
-    def _copy(self, to: int, source: int, size: int, stream: int) -> None:
+    def _cuMemcpyHtoDAsync(self, to: int, source: int, size: int, stream: int) -> None:
         self.enqueue(stream, lambda: ctypes.memmove(int(to), int(source), size) and None)
 
-    _cuMemcpyHtoDAsync = _cuMemcpyDtoHAsync = _copy
+    def _cuMemcpyDtoHAsync(self, to: int, source: int, size: int, stream: int) -> None:
+        self._cuMemcpyHtoDAsync(to, source, size, stream)
 
     def _cuStreamCreate(self, flags: int) -> Handle:
         number = self._number()
@@ -265,7 +267,8 @@ class FakeCuda:
     def _cuGraphDestroy(self, graph: int) -> None:
         del self._graphs[graph]
 
-    _cuGraphExecDestroy = _cuGraphDestroy
+    def _cuGraphExecDestroy(self, graph: int) -> None:
+        self._cuGraphDestroy(graph)
 
     def _cuGraphLaunch(self, graph: int, stream: int) -> None:
         for work in self._graphs[graph]:

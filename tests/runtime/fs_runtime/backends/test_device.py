@@ -24,6 +24,6 @@ def test_parse_gives_the_device_when_there_is_such_a_name(text: str, device: Dev
     "text", ["", "CPU", "gpu", "cuda:", "cuda:-1", "cuda:1.0", "cuda:1 ", "cuda:9999", "cpu:0", "cuda0"]
 )
 def test_parse_refuses_when_there_is_none(text: str) -> None:
-    with pytest.raises(BackendError, match="no device .*use --device cpu, cuda, or cuda:1") as caught:
+    with pytest.raises(BackendError, match=r"no device .*use --device cpu, cuda, or cuda:1") as caught:
         Device.parse(text)
     assert repr(text) in str(caught.value)

@@ -52,7 +52,7 @@ def test_auto_is_onnx_runtime_when_no_plan_fits(
 def test_auto_does_not_try_another_backend_when_the_plan_does_not_open(gpu: FakeCuda, tmp_path: Path) -> None:
     root = tiny.write_bundle(tmp_path)
     fake_tensorrt.add_plan(root, b"no plan at all")
-    with pytest.raises(BackendError, match="TensorRT .* cannot open"):
+    with pytest.raises(BackendError, match=r"TensorRT .* cannot open"):
         _name(root, "cuda")
 
 

@@ -57,5 +57,5 @@ def test_check_provider_passes_when_the_provider_is_linked_in(folder: Path) -> N
 
 def test_check_provider_says_which_package_when_this_build_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libraries.ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    with pytest.raises(BackendError, match="built without CUDAExecutionProvider.*pip uninstall onnxruntime"):
+    with pytest.raises(BackendError, match=r"built without CUDAExecutionProvider.*pip uninstall onnxruntime"):
         check_provider(CUDA)

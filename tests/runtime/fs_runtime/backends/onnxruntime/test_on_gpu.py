@@ -151,7 +151,7 @@ def test_open_refuses_fp32_when_tensorrt_would_narrow_it(
 ) -> None:
     fake = gpu()
     monkeypatch.delenv("NVIDIA_TF32_OVERRIDE")
-    with pytest.raises(BackendError, match="narrows fp32 to TF32.*NVIDIA_TF32_OVERRIDE=0.*--backend onnxruntime"):
+    with pytest.raises(BackendError, match=r"narrows fp32 to TF32.*NVIDIA_TF32_OVERRIDE=0.*--backend onnxruntime"):
         fs_runtime.load(folder / "pooled1", backend="onnxruntime-tensorrt", device="cuda", threads=1)
     assert fake.left == 0
 

@@ -218,7 +218,7 @@ def test_open_refuses_when_the_plan_has_other_inputs(gpu: Gpu, tmp_path: Path) -
     other = tiny.write_bundle(tmp_path / "other", noise_batch=5)
     fake_tensorrt.add_plan(root, (other / "model.onnx").read_bytes())
     gpu()
-    with pytest.raises(BackendError, match="has inputs and outputs .* but the manifest states"):
+    with pytest.raises(BackendError, match=r"has inputs and outputs .* but the manifest states"):
         opened(root)
 
 
