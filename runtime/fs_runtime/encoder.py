@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fs_runtime.backends import Backend, BackendInfo, open_backend
+from fs_runtime.backends import Backend, open_backend
 from fs_runtime.bundle import Bundle, Manifest, read_bundle
 from fs_runtime.bundle.prototypes import Prototypes, only_prototypes, prototype_names, read_prototypes
 from fs_runtime.certificates.feature import FeatureCertificate
@@ -118,9 +118,9 @@ class SmoothedEncoder:
         return self._graph.sha256 if plan is None else plan.sha256
 
     @property
-    def backend(self) -> BackendInfo:
-        """What runs the graph, and where."""
-        return self._backend.info
+    def backend(self) -> Backend:
+        """What runs the graph."""
+        return self._backend
 
     def image_sha256(self, image: ImageLike) -> str:
         """Hash of an image's decoded pixels, by which certificates know it.

@@ -4,7 +4,7 @@
 holds what all backends on a GPU share: memory, streams, noise made there.
 """
 
-from fs_runtime.backends.base import Backend, BackendInfo, Block, BlockResult, DeviceSeconds
+from fs_runtime.backends.base import Backend, BackendInfo, Block, BlockResult
 from fs_runtime.backends.noise_source import Noise, NoiseOnDevice, NoiseSource
 from fs_runtime.backends.opening import open_backend
 from fs_runtime.backends.registry import BACKENDS, find_backend, register
@@ -15,7 +15,6 @@ __all__ = [
     "BackendInfo",
     "Block",
     "BlockResult",
-    "DeviceSeconds",
     "Noise",
     "NoiseOnDevice",
     "NoiseSource",

@@ -11,7 +11,7 @@ def load(bundle: Path, **opening: Any) -> encoder.SmoothedEncoder:
     """:func:`fs_runtime.load`, with a line on stderr where a GPU was asked for."""
     opened = encoder.load(bundle, **opening)
     if opening.get("device", "cpu") != "cpu":
-        info = opened.backend
+        info = opened.backend.info
         line = f"runs on {info.name} {info.version}, {info.device}"
         messages().print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
     return opened

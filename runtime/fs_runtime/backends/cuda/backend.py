@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fs_runtime.backends.base import Backend, Block, BlockResult, DeviceSeconds
+from fs_runtime.backends.base import Backend, Block, BlockResult
+from fs_runtime.backends.clock import DeviceSeconds
 from fs_runtime.backends.cuda.device import CudaDevice
 from fs_runtime.backends.cuda.noise import NoiseOnCuda
 from fs_runtime.backends.cuda.slot import Slot
@@ -94,7 +95,7 @@ class CudaBackend(Backend):
         return partial(self._wait, slot, slot.turn)
 
     def device_seconds(self) -> DeviceSeconds:
-        """See :class:`Backend`: copies and graphs of the blocks whose results were waited for."""
+        """Of copies and graphs: of the blocks whose results were waited for."""
         noise = sum(source.seconds() for source in self._sources)
         return DeviceSeconds(self._copy_seconds, noise, self._graph_seconds)
 

@@ -16,6 +16,7 @@ from helpers.fake_cuda import FakeCuda, Status, install
 
 import fs_runtime
 from fs_runtime.backends import Block, find_backend, open_backend
+from fs_runtime.backends.clock import device_seconds
 from fs_runtime.backends.cuda.api import DeviceLostError, DeviceMemoryError
 from fs_runtime.bundle import read_bundle
 from fs_runtime.errors import BackendError
@@ -342,14 +343,14 @@ def test_device_seconds_count_copies_noise_and_graph(folder: Path, gpu: Gpu) -> 
     gpu()
     bundle = read_bundle(folder / "pooled1")
     with open_backend("tensorrt", bundle, bundle.graph("smoothed"), device="cuda", threads=1) as backend:
-        before = backend.device_seconds()
+        before = device_seconds(backend)
         assert before is not None
         noise = backend.noise(bundle.manifest, threads=1)
         keys = [[fs_runtime.noise.DrawKey(1, fs_runtime.noise.Stream.SMOOTH, 0)]] * 7
         for made in noise.ahead(keys):
             zeros = np.zeros((1, 3, 8, 8), np.float32), np.zeros((1, 6), np.float32), np.zeros(4, np.int64)
             backend.run(Block(zeros[0], made, zeros[1], zeros[2]))
-        after = backend.device_seconds()
+        after = device_seconds(backend)
         assert after is not None
     # Half a millisecond for each pair of events here: two copies, one graph, one noise a block.
     counted = after.since(before)
