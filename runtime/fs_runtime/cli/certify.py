@@ -13,8 +13,8 @@ from fs_runtime.cli import options
 from fs_runtime.cli.certificate_table import certificate_table, explanation
 from fs_runtime.cli.images import image_list
 from fs_runtime.cli.many_images import Places, Run, divided_alpha, summary
-from fs_runtime.cli.opening import load
 from fs_runtime.cli.terminal import data, messages
+from fs_runtime.encoder import load
 from fs_runtime.report.results import read_line
 
 

@@ -115,7 +115,10 @@ class Run(Generic[Certificate]):
             read: reads a line of that file.
             command: that wrote it.
         """
-        output = self._places.output
+        output, runs_on = self._places.output, encoder.backend.info
+        if runs_on.device != "cpu":
+            line = f"runs on {runs_on.name} {runs_on.version}, {runs_on.device}"
+            messages().print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
         if self._places.resume and output is not None:
             with writing(output):
                 done = done_before(output, settings, encoder.graph_sha256, read=read, command=command)

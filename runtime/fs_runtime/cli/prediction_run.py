@@ -13,9 +13,9 @@ from fs_runtime.certificates.prediction_settings import PredictionSettings
 from fs_runtime.cli import options
 from fs_runtime.cli.images import image_list
 from fs_runtime.cli.many_images import Places, Run, divided_alpha, summary
-from fs_runtime.cli.opening import load
 from fs_runtime.cli.results_file import read_prediction
 from fs_runtime.cli.terminal import data, messages
+from fs_runtime.encoder import load
 
 
 def predict(

@@ -11,9 +11,8 @@ from fs_runtime.certificates.files import certificate_text
 from fs_runtime.certificates.reading import AnyCertificate, parse_certificate
 from fs_runtime.certificates.replay import Difference, Replay
 from fs_runtime.cli import options
-from fs_runtime.cli.opening import load
 from fs_runtime.cli.terminal import cell, data, draw_progress, encodable, printable, table
-from fs_runtime.encoder import SmoothedEncoder
+from fs_runtime.encoder import SmoothedEncoder, load
 from fs_runtime.errors import FsError, InputError
 
 

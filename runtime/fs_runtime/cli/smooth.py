@@ -14,10 +14,9 @@ from fs_runtime.certification import CertificationError
 from fs_runtime.cli import options
 from fs_runtime.cli.error_line import error_line
 from fs_runtime.cli.images import image_list
-from fs_runtime.cli.opening import load
 from fs_runtime.cli.run import exit_code, tell, writing
 from fs_runtime.cli.terminal import cell, data, draw_progress, encodable, table
-from fs_runtime.encoder import SmoothedFeature
+from fs_runtime.encoder import SmoothedFeature, load
 from fs_runtime.errors import BackendError, FsError, InputError
 from fs_runtime.files import write_together
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from fs_runtime.bundle import read_bundle
 from fs_runtime.cli import options
-from fs_runtime.cli.opening import load
 from fs_runtime.cli.terminal import data, printable
+from fs_runtime.encoder import load
 
 
 @click.command()
@@ -18,8 +18,7 @@ from fs_runtime.cli.terminal import data, printable
 def verify(bundle: Path, **opening: Any) -> None:
     """Check manifest and hashes, open the graph, and run one noise batch on a grey image.
 
-    The hashes of plans are checked; they are not opened, but for the one that runs where --backend and --device ask
-    for one.
+    The hashes of plans are checked; they are not opened, but for one that --backend and --device ask for.
     """
     manifest = read_bundle(bundle, expect_sha256=opening["expect_sha256"]).manifest
     grey = np.full((manifest.height, manifest.width, 3), 128, np.uint8)
@@ -27,8 +26,7 @@ def verify(bundle: Path, **opening: Any) -> None:
         encoder.smooth(grey, draws=1)
         ran = encoder.graph_sha256
     lines = [f"{bundle}: whole, and runs here"]
-    for engine in manifest.engines:
-        state = "runs here" if engine.sha256 == ran else "has its hash; not opened"
-        lines.append(f"{bundle / engine.file}: {state}")
+    states = {True: "runs here", False: "has its hash; not opened"}
+    lines += [f"{bundle / engine.file}: {states[engine.sha256 == ran]}" for engine in manifest.engines]
     for line in lines:
         data().print(printable(line), markup=False, highlight=False, soft_wrap=True)

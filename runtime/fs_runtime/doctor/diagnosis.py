@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Literal, get_args
 
-from fs_runtime.backends.tensorrt.library import installed_versions
 from fs_runtime.cuda_driver import ask_driver
 from fs_runtime.doctor.bundle import check_engines, check_memory, open_bundle
 from fs_runtime.doctor.check import Check
 from fs_runtime.doctor.nvidia import check_driver, check_libraries
 from fs_runtime.doctor.onnx_runtime import check_onnx_runtime
 from fs_runtime.doctor.packages import RUNTIME_PACKAGES, check_packages, check_python
-from fs_runtime.doctor.tensorrt import check_tensorrt
+from fs_runtime.doctor.tensorrt import check_tensorrt, tensorrt_versions
 
 Device = Literal["cpu", "cuda", "tensorrt"]
 DEVICES: tuple[Device, ...] = get_args(Device)
@@ -25,7 +24,7 @@ def diagnose(bundle: Path | None = None, *, device: Device = "cpu") -> tuple[Che
     """
     on_gpu = device != "cpu"
     driver = ask_driver(free_memory=True)
-    versions = installed_versions()
+    versions = tensorrt_versions()
     checks = [
         check_python(),
         *check_packages(RUNTIME_PACKAGES),

@@ -2,9 +2,10 @@
 
 from typing import get_args
 
-from fs_runtime.backends.tensorrt.library import Builder
+from fs_runtime.backends.tensorrt.library import Builder, installed_versions
 from fs_runtime.doctor.check import Check, judged
 
+tensorrt_versions = installed_versions
 _REMEDY = "install the TensorRT of the plan (pip install tensorrt-rtx, or TensorRT 10.16 to 11); or use --device cpu"
 
 
