@@ -13,7 +13,7 @@ import click
 
 from fs_runtime.cli.run import run
 
-_CLEAN = ("FORCE_COLOR", "NO_COLOR", "FS_THREADS", "FS_MAX_PIXELS", "TTY_COMPATIBLE")
+_CLEAN = ("FORCE_COLOR", "NO_COLOR", "FS_THREADS", "FS_MAX_PIXELS", "FS_CUDA_GRAPH", "TTY_COMPATIBLE")
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,11 @@ from helpers.command import execute, invoke
 from PIL import Image
 
 from fs_runtime import FeatureCertificate
+from fs_runtime.backends import Block, BlockResult
+from fs_runtime.backends.onnxruntime.cpu import OnnxRuntimeBackend
 from fs_runtime.certification.floor import floor_angle
 from fs_runtime.cli.main import cli
+from fs_runtime.errors import BackendError
 
 QUICK = ("--draws", "100", "--alpha", "0.01", "--threads", "1")
 
@@ -181,6 +184,35 @@ def test_certify_exits_4_when_the_environment_cannot(folder: Path, option: tuple
     assert outcome.code == 4
     assert outcome.out == ""
     assert option[1] in outcome.err
+
+
+def test_certify_shows_and_keeps_what_is_done_when_the_device_is_lost(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, blocks = OnnxRuntimeBackend.run, []
+
+    def lost(self: OnnxRuntimeBackend, block: Block) -> BlockResult:
+        blocks.append(1)
+        if len(blocks) > 60:  # 2 + 25 an image
+            raise BackendError("cuda:0 was lost in mid-run: what was finished before is kept")
+        return run(self, block)
+
+    images = [folder / name for name in ("good.png", "other.png", "third.png")]
+    Image.fromarray(tiny.image_array(seed=2)).save(images[2])
+    arguments = ("certify", folder / "bundle", *images, *QUICK, "--pilot", "8", "-o", tmp_path / "results.jsonl")
+    with monkeypatch.context() as patched:
+        patched.setattr(OnnxRuntimeBackend, "run", lost)
+        outcome = invoke(cli, *arguments)
+    assert outcome.code == 4
+    assert "error: cuda:0 was lost in mid-run" in outcome.err
+    assert "2 images: " in outcome.err
+    for name, shown in (("good.png", True), ("other.png", True), ("third.png", False)):
+        assert (name in outcome.out) == shown
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 2
+    outcome = invoke(cli, *arguments, "--resume")
+    assert outcome.code in (0, 5)
+    assert "2 images were done before" in outcome.err
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 3
 
 
 def test_certify_saves_certificates_when_given_a_folder(folder: Path, tmp_path: Path) -> None:
@@ -375,7 +407,7 @@ def test_certify_goes_on_when_a_run_was_torn(folder: Path, photos: Path, tmp_pat
     results.write_bytes(whole[0] + whole[2] + whole[1] + whole[3][:50])  # a, broken and b, and c torn
     (photos / "broken.png").unlink()
     outcome = invoke(cli, *arguments, "--resume")
-    assert outcome.code == 0
+    assert outcome.code in (0, 5)
     assert "2 images were done before" in outcome.err
     lines = results.read_bytes().splitlines(keepends=True)
     assert lines[0] == whole[0]
