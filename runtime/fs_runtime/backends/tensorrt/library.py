@@ -9,12 +9,14 @@ from fs_runtime.errors import BackendError
 
 Builder = Literal["tensorrt", "tensorrt-rtx"]
 
-_MODULES: dict[Builder, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
-_VERSIONS: dict[Builder, tuple[tuple[int, int], tuple[int, int]]] = {
+MODULES: dict[Builder, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+VERSIONS: dict[Builder, tuple[tuple[int, int], tuple[int, int]]] = {
     "tensorrt": ((10, 16), (12, 0)),
     "tensorrt-rtx": ((1, 5), (2, 0)),
 }
-INSTALL: dict[Builder, str] = {
+"""The least version, and the one that is not made for any more."""
+
+_INSTALL: dict[Builder, str] = {
     "tensorrt": "pip install 'fs-runtime[tensorrt]' (its libraries come from NVIDIA's own index), or on a Jetson make "
     "JetPack's TensorRT visible to this Python",
     "tensorrt-rtx": "pip install 'fs-runtime[tensorrt-rtx]'",
@@ -45,7 +47,7 @@ def installed_versions() -> dict[str, str]:
     """Version by builder of those that import; why not, with a leading ``!``, of those that are broken."""
     found: dict[str, str] = {}
     for builder in get_args(Builder):
-        module = _MODULES[builder]
+        module = MODULES[builder]
         if find_spec(module) is None:
             continue
         try:
@@ -63,9 +65,9 @@ def open_library(builder: Builder) -> Library:
     """
     version = installed_versions().get(builder, "!it is not installed")
     if version.startswith("!"):
-        raise BackendError(f"{builder} cannot be used here ({version[1:]}): {INSTALL[builder]}")
-    (least, below), found = _VERSIONS[builder], tuple(int(part) for part in version.split(".")[:2])
+        raise BackendError(f"{builder} cannot be used here ({version[1:]}): {_INSTALL[builder]}")
+    (least, below), found = VERSIONS[builder], tuple(int(part) for part in version.split(".")[:2])
     if not least <= found < below:
         wants = f">={least[0]}.{least[1]},<{below[0]}.{below[1]}"
-        raise BackendError(f"{builder} {version} is installed, this fs-runtime needs {wants}: {INSTALL[builder]}")
-    return Library(builder, version, import_module(_MODULES[builder]))
+        raise BackendError(f"{builder} {version} is installed, this fs-runtime needs {wants}: {_INSTALL[builder]}")
+    return Library(builder, version, import_module(MODULES[builder]))
