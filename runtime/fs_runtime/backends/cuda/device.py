@@ -17,7 +17,15 @@ _STREAM_NON_BLOCKING = 1  # it does not wait for the legacy stream, which others
 
 
 class CudaDevice:
-    """The primary context of one GPU, which ONNX Runtime and TensorRT use too. Not thread-safe."""
+    """The primary context of one GPU, which ONNX Runtime and TensorRT use too. Not thread-safe.
+
+    Attributes:
+        gpu: which.
+        index: its number.
+        name: for messages.
+        description: for certificates.
+        cuda: the driver's calls.
+    """
 
     def __init__(self, index: int) -> None:
         """Take the GPU with this number.
@@ -25,9 +33,12 @@ class CudaDevice:
         Raises:
             BackendError: there is none, or it cannot be used.
         """
-        self.gpu, self.release = _find(index, ask_driver())
+        driver = ask_driver()
+        self.gpu = _find(index, driver)
         self.index = index
         self.name = f"cuda:{index} ({self.gpu.name})"
+        # The same on every machine that has both; Jetson's driver tells no release.
+        self.description = f"{self.gpu.name}, driver {driver.version or f'for CUDA {driver.cuda}'}"
         self.cuda = Cuda(self.name)
         self._context: Any = None
         self._undo: list[tuple[str, Any]] = []
@@ -39,11 +50,6 @@ class CudaDevice:
     def closed(self) -> bool:
         """Whether it was closed."""
         return self._context is None
-
-    @property
-    def description(self) -> str:
-        """The GPU and its driver, as certificates name them: the same on every machine that has both."""
-        return f"{self.gpu.name}, driver {self.release or 'unknown'}"
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -119,8 +125,8 @@ class CudaDevice:
         return thing
 
 
-def _find(index: int, driver: Driver) -> tuple[Gpu, str | None]:
-    """The GPU with this number, and the driver's release."""
+def _find(index: int, driver: Driver) -> Gpu:
+    """The GPU with this number."""
     if not driver.gpus:
         raise BackendError(
             f"--device cuda:{index} cannot be used: {driver.problem}; install NVIDIA's driver, start a container with "
@@ -129,4 +135,4 @@ def _find(index: int, driver: Driver) -> tuple[Gpu, str | None]:
     if index >= len(driver.gpus):
         shown = ", ".join(f"cuda:{gpu.index} {gpu.name}" for gpu in driver.gpus)
         raise BackendError(f"there is no GPU cuda:{index}, but {shown}: choose one with --device")
-    return driver.gpus[index], driver.version
+    return driver.gpus[index]
