@@ -178,7 +178,7 @@ def test_certify_exits_2_when_the_input_is_bad(
     assert message in outcome.err
 
 
-@pytest.mark.parametrize("option", [("--device", "cuda:0"), ("--backend", "tensorrt")])
+@pytest.mark.parametrize("option", [("--device", "cuda:99"), ("--backend", "tensorrt")])
 def test_certify_exits_4_when_the_environment_cannot(folder: Path, option: tuple[str, str]) -> None:
     outcome = invoke(cli, "certify", folder / "bundle", folder / "good.png", *option)
     assert outcome.code == 4
