@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
-from fs_runtime.backends import find_backend
+from fs_runtime.backends import open_backend
 from fs_runtime.bundle import read_bundle
 from fs_runtime.drawing import CertifyJob, DrawLoop
 from fs_runtime.files import write_together
 from fs_runtime.grid import GRID_STEP
-from fs_runtime.noise import GENERATOR, NoiseBlocks, Seed
+from fs_runtime.noise import GENERATOR, Seed
 from fs_runtime.preprocess import PreparedImage, prepare
 
 Floats = npt.NDArray[np.float64]
@@ -75,11 +75,8 @@ class FeatureSource:
         self._keep = keep
         self._opened = ExitStack()
         graph = self.bundle.graph("smoothed")
-        backend = find_backend("auto")(self.bundle, graph, device=device, threads=threads)
-        shape = (manifest.noise_batch, 3, manifest.height, manifest.width)
-        noise = NoiseBlocks(sigma=manifest.sigma, shape=shape, threads=threads)
-        self._opened.enter_context(backend)
-        self._opened.enter_context(noise)
+        backend = self._opened.enter_context(open_backend("auto", self.bundle, graph, device=device, threads=threads))
+        noise = self._opened.enter_context(closing(backend.noise(manifest, threads=threads)))
         self._loop = DrawLoop(backend, noise, manifest)
         self._made_by = (graph.sha256, manifest.sigma, GENERATOR, backend.info)
 

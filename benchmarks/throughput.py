@@ -64,7 +64,7 @@ LEAST = {
 }
 # Where certify spends its time: functions by the end of their file's name, whose time includes what they call.
 SEGMENTS = {
-    "graph": (("backends/onnxruntime.py", "run"),),
+    "graph": (("backends/onnxruntime/cpu.py", "run"),),
     "waiting for noise": (("concurrent/futures/_base.py", "result"),),
     "handing out noise": (("noise/blocks.py", "_submit"),),
     "preparing the image": (("certifying/certifier.py", "prepare"),),

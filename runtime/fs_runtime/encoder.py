@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fs_runtime.backends import Backend, find_backend
+from fs_runtime.backends import Backend, open_backend
 from fs_runtime.bundle import Bundle, Manifest, read_bundle
 from fs_runtime.bundle.prototypes import Prototypes, only_prototypes, prototype_names, read_prototypes
 from fs_runtime.certificates.feature import FeatureCertificate
@@ -25,7 +25,7 @@ from fs_runtime.drawing import DrawLoop, SmoothJob
 from fs_runtime.drawing.job import Progress
 from fs_runtime.environment import MOST_THREADS, default_max_pixels, default_threads
 from fs_runtime.errors import InputError
-from fs_runtime.noise import NoiseBlocks, Seed
+from fs_runtime.noise import Seed
 from fs_runtime.preprocess import ImageLike, decode
 
 PrototypesLike = str | Path | Prototypes
@@ -63,8 +63,9 @@ def load(
 
     Args:
         bundle: folder that ``fs-export`` wrote.
-        backend: ``"onnxruntime"``, or ``"auto"``.
-        device: where the graph runs; never replaced silently by another.
+        backend: ``"onnxruntime"``; ``"tensorrt"``, for a plan of the bundle; ``"onnxruntime-tensorrt"``; or
+            ``"auto"``: ``"tensorrt"`` where the bundle has a plan for the very GPU asked for, else ``"onnxruntime"``.
+        device: where the graph runs, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; never replaced silently by another.
         threads: threads for the graph and for the noise; default: the cores this process may use.
         expect_sha256: SHA-256 of the bundle's manifest.json, to detect tampering.
         max_pixels: largest image (width x height) that is decoded; default 64 million.
@@ -92,16 +93,16 @@ class SmoothedEncoder:
         self._bundle = bundle
         self._max_pixels = max_pixels
         self._graph = bundle.graph("smoothed")
-        self._backend: Backend = find_backend(backend)(bundle, self._graph, device=device, threads=threads)
+        self._backend: Backend = open_backend(backend, bundle, self._graph, device=device, threads=threads)
         manifest = bundle.manifest
-        self._noise = NoiseBlocks(
-            sigma=manifest.sigma,
-            shape=(manifest.noise_batch, 3, manifest.height, manifest.width),
-            threads=threads,
-        )
+        try:
+            self._noise = self._backend.noise(manifest, threads=threads)
+        except BaseException:
+            self._backend.close()
+            raise
         self._loop = DrawLoop(self._backend, self._noise, manifest)
         self._certifier = Certifier(
-            self._backend, self._loop, manifest, graph_sha256=self._graph.sha256, max_pixels=max_pixels
+            self._backend, self._loop, manifest, graph_sha256=self.graph_sha256, max_pixels=max_pixels
         )
         self._prototypes: dict[str, Prototypes] = {}
 
@@ -112,8 +113,14 @@ class SmoothedEncoder:
 
     @property
     def graph_sha256(self) -> str:
-        """Hash of the smoothed graph, which certificates are bound to."""
-        return self._graph.sha256
+        """Hash of what certificates are bound to: the smoothed graph, or the plan that runs in its place."""
+        plan = self._backend.plan
+        return self._graph.sha256 if plan is None else plan.sha256
+
+    @property
+    def backend(self) -> Backend:
+        """What runs the graph."""
+        return self._backend
 
     def image_sha256(self, image: ImageLike) -> str:
         """Hash of an image's decoded pixels, by which certificates know it.
@@ -132,7 +139,7 @@ class SmoothedEncoder:
         self.close()
 
     def close(self) -> None:
-        """Free the session and stop the noise threads."""
+        """Free the session, and stop making noise."""
         self._noise.close()
         self._backend.close()
 
@@ -396,7 +403,7 @@ class SmoothedEncoder:
                 draws cannot be made again with these; the message says which.
         """
         prepared = self._certifier.prepare(image)
-        replayable(certificate, image_facts(prepared), self.manifest, self._graph.sha256)
+        replayable(certificate, image_facts(prepared), self.manifest, self.graph_sha256)
         again: AnyCertificate
         if isinstance(certificate, FeatureCertificate):
             if prototypes is not None:

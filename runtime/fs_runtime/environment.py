@@ -3,6 +3,7 @@
 ======================  ==============================================================================
 ``FS_THREADS``          threads for the graph and for the noise; default: the cores this process may use
 ``FS_MAX_PIXELS``       largest image (width x height) that is decoded; default: 64,000,000
+``FS_CUDA_GRAPH``       1: capture CUDA graphs, 0: do not; default: 1 for TensorRT plans, 0 for ONNX Runtime
 ======================  ==============================================================================
 
 ``NO_COLOR`` is honoured by the terminal library.
@@ -34,6 +35,20 @@ def default_max_pixels() -> int:
         InputError: ``FS_MAX_PIXELS`` is no positive integer.
     """
     return _positive("FS_MAX_PIXELS", MAX_PIXELS, 1 << 40)
+
+
+def cuda_graphs(*, default: bool) -> bool:
+    """``FS_CUDA_GRAPH``, or ``default``.
+
+    Raises:
+        InputError: ``FS_CUDA_GRAPH`` is neither 0 nor 1.
+    """
+    text = os.environ.get("FS_CUDA_GRAPH")
+    if text is None:
+        return default
+    if text not in ("0", "1"):
+        raise InputError(f"the environment variable FS_CUDA_GRAPH={text[:40]!r} must be 0 or 1")
+    return text == "1"
 
 
 def _positive(name: str, default: int, most: int) -> int:

@@ -14,7 +14,7 @@ import click
 from fs_runtime.cli.run import run
 
 _LOOKS = ("FORCE_COLOR", "NO_COLOR", "COLUMNS")
-_CLEAN = (*_LOOKS, "FS_THREADS", "FS_MAX_PIXELS", "TTY_COMPATIBLE")
+_CLEAN = (*_LOOKS, "FS_THREADS", "FS_MAX_PIXELS", "FS_CUDA_GRAPH", "TTY_COMPATIBLE")
 
 
 @dataclass(frozen=True)

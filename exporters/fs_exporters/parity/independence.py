@@ -32,11 +32,12 @@ def check_independence(backend: Backend, block: Block, other: npt.NDArray[np.flo
     Raises:
         ParityError: an output of a draw differs by more than ``TOLERANCE``.
     """
-    count = len(block.noise)
+    noise = np.asarray(block.noise)
+    count = len(noise)
     if count == 1:
         return
     first = backend.run(block)
-    between = backend.run(replace(block, noise=np.concatenate([block.noise[:1], other[1:]])))
+    between = backend.run(replace(block, noise=np.concatenate([noise[:1], other[1:]])))
     last = backend.run(replace(block, noise=other))
     changes = {
         name: max(_change(name, first, between, [0]), _change(name, between, last, range(1, count)))

@@ -7,19 +7,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
+from fs_runtime.backends.tensorrt.library import MODULES, VERSIONS, Builder
 from fs_runtime.errors import BackendError
 
-Target = Literal["tensorrt", "tensorrt-rtx"]
+Target = Builder
 TARGETS: tuple[Target, ...] = get_args(Target)
 
 _SWITCH = "POLYGRAPHY_USE_TENSORRT_RTX"
-_MODULES: dict[Target, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
-_VERSIONS: dict[Target, tuple[tuple[int, int], tuple[int, int]]] = {
-    "tensorrt": ((10, 16), (12, 0)),
-    "tensorrt-rtx": ((1, 5), (2, 0)),
-}
 _INSTALL: dict[Target, str] = {
     "tensorrt": "pip install 'fs-export[tensorrt]' (its libraries come from NVIDIA's own index), or on a Jetson take "
     "JetPack's and pip install polygraphy",
@@ -64,18 +60,18 @@ def open_library(target: Target) -> BuilderLibrary:
         )
     os.environ[_SWITCH] = "1" if wanted else "0"
     try:
-        trt = importlib.import_module(_MODULES[target])
+        trt = importlib.import_module(MODULES[target])
         # Else it would print to stdout that it has no colours.
         importlib.import_module("polygraphy.logger").G_LOGGER.colors = False
         polygraphy = importlib.import_module("polygraphy.backend.trt")
     except (ImportError, OSError) as error:
         raise BackendError(f"--target {target} cannot be built for here ({error}): {_INSTALL[target]}") from error
     version = str(trt.__version__)
-    (least, below), found = _VERSIONS[target], tuple(int(part) for part in version.split(".")[:2])
+    (least, below), found = VERSIONS[target], tuple(int(part) for part in version.split(".")[:2])
     if not least <= found < below:
         wants = f">={least[0]}.{least[1]},<{below[0]}.{below[1]}"
         raise BackendError(
-            f"{_MODULES[target]} {version} is installed, this fs-export needs {wants}: {_INSTALL[target]}"
+            f"{MODULES[target]} {version} is installed, this fs-export needs {wants}: {_INSTALL[target]}"
         )
     return BuilderLibrary(target, version, trt, polygraphy)
 

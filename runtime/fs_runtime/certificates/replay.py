@@ -20,6 +20,8 @@ _SAME_BACKEND = 1e-9
 # Another backend, version, device or mix of images rounds features otherwise: by about 1e-6 in fp32, 1e-3 in fp16.
 _OTHER_BACKEND = 2e-3
 _OTHER_COUNTS = 0.005
+# Such an engine may round otherwise the next time.
+_BUILDS_WHEN_OPENED = ("onnxruntime-tensorrt",)
 # What is said of an image is computed without any backend, in float64.
 _SAME_IMAGE, _NO_DISTANCE = 1e-6, 1e-12
 _SAME_SETTING = 1e-9
@@ -44,9 +46,11 @@ class Difference:
 class Replay:
     """What became of a certificate's draws when they were made again.
 
-    On the same backend, version and device every count must be the same and every number equal to 1e-9. On another one
-    numbers may differ by 2e-3 and by that part of their size, an eigenvalue by its root, and counts by 0.5 % of the
-    draws (at least 2), as features are rounded otherwise and a draw close to a threshold may fall on its other side.
+    On the same backend, version and device every count must be the same and every number equal to 1e-9. On another one,
+    on a plan in its graph's place or the other way round, and on ONNX Runtime's TensorRT provider, which builds another
+    engine every time, numbers may differ by 2e-3 and by that part of their size, an eigenvalue by its root, and counts
+    by 0.5 % of the draws (at least 2), as features are rounded otherwise and a draw close to a threshold may fall on
+    its other side.
     What is said of the image must be equal to 1e-6 anywhere, alpha and sigma to 1e-9.
 
     This holds for predictions too, votes counted like the rest; on another backend their sets of labels must be the
@@ -71,7 +75,7 @@ class Replay:
     @classmethod
     def compared(cls, stated: AnyCertificate, found: AnyCertificate) -> "Replay":
         """Hold a certificate against the one, of the same kind, that its draws gave this time."""
-        same = stated.provenance.backend == found.provenance.backend
+        same = _same_backend(stated, found)
         allowed = _Allowed(
             relative=_SAME_BACKEND if same else _OTHER_BACKEND,
             counts=0 if same else max(2, math.ceil(_OTHER_COUNTS * stated.draws)),
@@ -92,6 +96,13 @@ class _Allowed:
     counts: int
 
 
+def _same_backend(stated: AnyCertificate, found: AnyCertificate) -> bool:
+    """Whether nothing leaves room for rounding: the same backend, version and device, running the same."""
+    first, second = stated.provenance, found.provenance
+    same = first.backend == second.backend and first.graph_sha256 == second.graph_sha256
+    return same and first.backend.name not in _BUILDS_WHEN_OPENED
+
+
 def replayable(certificate: AnyCertificate, image: ImageFacts, manifest: Manifest, graph_sha256: str) -> None:
     """Refuse a replay that would not make the certificate's draws.
 
@@ -105,8 +116,8 @@ def replayable(certificate: AnyCertificate, image: ImageFacts, manifest: Manifes
     provenance = certificate.provenance
     feature = certificate if isinstance(certificate, FeatureCertificate) else certificate.feature
     sigma = certificate.sigma if isinstance(certificate, FeatureCertificate) else certificate.binding.sigma
+    _check_graph(provenance.graph_sha256, graph_sha256, manifest)
     for what, stated, found in (
-        ("graph", provenance.graph_sha256, graph_sha256),
         ("sigma", sigma, manifest.sigma),
         ("generator", provenance.generator, GENERATOR),
         ("dimension", manifest.dimension if feature is None else len(feature.reference), manifest.dimension),
@@ -116,6 +127,21 @@ def replayable(certificate: AnyCertificate, image: ImageFacts, manifest: Manifes
                 f"the certificate is about {what} {stated}, but this bundle and runtime have {found}: name the bundle "
                 "that it was made with"
             )
+
+
+def _check_graph(stated: str, found: str, manifest: Manifest) -> None:
+    """Let a graph pass, and a plan that the manifest lists as built from it; both compute the same but for rounding.
+
+    Raises:
+        InputError: the certificate is about something else.
+    """
+    of_bundle = {graph.sha256 for graph in manifest.graphs if graph.role == "smoothed"}
+    of_bundle |= {engine.sha256 for engine in manifest.engines}
+    if stated != found and not {stated, found} <= of_bundle:
+        raise InputError(
+            f"the certificate is about graph {stated}, but this bundle and runtime have {found}: name the bundle that "
+            "it was made with; one of a plan can be compared on that plan, or on the graph of a bundle that lists it"
+        )
 
 
 def _feature_differences(

@@ -18,7 +18,7 @@ from fs_runtime.cli.results_file import Settings, appending, done_before
 from fs_runtime.cli.run import ABSTAINED, exit_code, tell, writing
 from fs_runtime.cli.terminal import draw_progress, messages
 from fs_runtime.encoder import SmoothedEncoder
-from fs_runtime.errors import InputError
+from fs_runtime.errors import BackendError, InputError
 from fs_runtime.plural import count
 from fs_runtime.report.results import Failure, SpentDraws
 
@@ -122,7 +122,10 @@ class Run(Generic[Certificate]):
             read: reads a line of that file.
             command: that wrote it.
         """
-        output = self._places.output
+        output, runs_on = self._places.output, encoder.backend.info
+        if runs_on.device != "cpu":
+            line = f"runs on {runs_on.name} {runs_on.version}, {runs_on.device}"
+            messages().print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
         if self._places.resume and output is not None:
             with writing(output):
                 done = done_before(output, settings, encoder.graph_sha256, read=read, command=command)
@@ -168,12 +171,17 @@ class Run(Generic[Certificate]):
             def watch(number: int, done: int, total: int) -> None:
                 progress.update(number, str(names[number]), done, total)
 
-            for number, result in enumerate(many(paths(), progress=watch)):
-                if result.certificate is None:
-                    assert result.error is not None
-                    self._fail(names[number], result.error, result.drawn_sha256)
-                else:
-                    self._add(number, names[number], result.certificate)
+            try:
+                for number, result in enumerate(many(paths(), progress=watch)):
+                    if result.certificate is None:
+                        assert result.error is not None
+                        self._fail(names[number], result.error, result.drawn_sha256)
+                    else:
+                        self._add(number, names[number], result.certificate)
+            except BackendError as error:
+                # The device is lost for all images that are left; what is done is shown all the same.
+                tell(error)
+                self._failure = exit_code(error)
 
     def _add(self, number: int, image: Path, certificate: Certificate) -> None:
         self.certificates.append(self._light(certificate))

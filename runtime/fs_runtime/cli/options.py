@@ -73,8 +73,19 @@ expect_sha256 = click.option(
 )
 
 opening = group(
-    click.option("--backend", default="auto", show_default=True, help="onnxruntime, or auto."),
-    click.option("--device", default="cpu", show_default=True, help="Where the graph runs; never replaced silently."),
+    click.option(
+        "--backend",
+        default="auto",
+        show_default=True,
+        help="onnxruntime; tensorrt, for a plan of the bundle; onnxruntime-tensorrt; auto is tensorrt where the bundle "
+        "has a plan for the very GPU of --device, else onnxruntime.",
+    ),
+    click.option(
+        "--device",
+        default="cpu",
+        show_default=True,
+        help="Where the graph runs: cpu, cuda, or cuda:1 for the second GPU; never replaced silently.",
+    ),
     threads,
     expect_sha256,
     click.option(

@@ -34,6 +34,10 @@ def replay(certificate: Path, image: Path, bundle: Path, prototypes: str | None,
 
     CERT is a file that `certify`, `classify` or `search` wrote by --save, or JSON lines of theirs, in which the line
     about IMAGE is taken. Exit code 1 if some field did not come out again; a hand-edited certificate is found out so.
+
+    A certificate that was made on a GPU replays on the CPU, with room for rounding. One of a TensorRT plan is compared
+    exactly on that plan (--backend tensorrt, on its GPU), and with room for rounding on the graph that it was built
+    from, in a bundle that lists it.
     """
     with load(bundle, **opening) as encoder, draw_progress(1) as progress:
         stated = _certificate(certificate, image, encoder)
@@ -42,7 +46,7 @@ def replay(certificate: Path, image: Path, bundle: Path, prototypes: str | None,
     if as_json:
         click.echo(_line(certificate, image, result))
     else:
-        _show(result)
+        _show(stated, result)
     return 0 if result.equal else FsError.exit_code
 
 
@@ -60,11 +64,14 @@ def _certificate(path: Path, image: Path, encoder: SmoothedEncoder) -> AnyCertif
     raise InputError(f"{path} holds no certificate of {image} (by the hash of its pixels): name the image it is about")
 
 
-def _show(result: Replay) -> None:
+def _show(stated: AnyCertificate, result: Replay) -> None:
     certificate = result.certificate
     backend = certificate.provenance.backend
     where = f"{backend.name} {backend.version} on {backend.device}"
     how = "the same backend" if result.same_backend else "another backend, so rounding may differ"
+    bound, ran = stated.provenance.graph_sha256, certificate.provenance.graph_sha256
+    if bound != ran:
+        how = f"of {bound[:12]} on {ran[:12]}, a plan and its graph, so rounding may differ"
     click.echo(printable(f"{certificate.draws} draws made again by {where} ({how})"))
     if result.equal:
         click.echo("equal: the certificate is confirmed")

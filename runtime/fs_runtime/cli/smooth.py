@@ -17,7 +17,7 @@ from fs_runtime.cli.images import image_list
 from fs_runtime.cli.run import exit_code, tell, writing
 from fs_runtime.cli.terminal import cell, data, draw_progress, encodable, short_names, table
 from fs_runtime.encoder import SmoothedFeature, load
-from fs_runtime.errors import FsError, InputError
+from fs_runtime.errors import BackendError, FsError, InputError
 from fs_runtime.files import write_together
 
 
@@ -58,6 +58,11 @@ def smooth(
             watch = partial(progress.update, number, str(image))
             try:
                 feature = encoder.smooth(image, draws=draws, seed=seed, progress=watch)
+            except BackendError as error:
+                # The device is lost for all images that are left; what is done is shown all the same.
+                tell(error)
+                failure = exit_code(error)
+                break
             except (FsError, CertificationError) as error:
                 tell(error)
                 failure = failure or exit_code(error)

@@ -1,33 +1,19 @@
 """TensorRT and TensorRT-RTX: which are here, and of what version."""
 
-import importlib
-from importlib.util import find_spec
+from typing import get_args
 
+from fs_runtime.backends.tensorrt.library import Builder, installed_versions
 from fs_runtime.doctor.check import Check, judged
-from fs_runtime.doctor.packages import first_line
 
-_MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+tensorrt_versions = installed_versions
 _REMEDY = "install the TensorRT of the plan (pip install tensorrt-rtx, or TensorRT 10.16 to 11); or use --device cpu"
-
-
-def tensorrt_versions() -> dict[str, str]:
-    """Version by builder of those that import; why not, with a leading ``!``, of those that are broken."""
-    found = {}
-    for builder, module in _MODULES.items():
-        if find_spec(module) is None:
-            continue
-        try:
-            found[builder] = str(importlib.import_module(module).__version__)
-        except Exception as error:  # a broken package can raise anything
-            found[builder] = f"!{first_line(error)}"
-    return found
 
 
 def check_tensorrt(versions: dict[str, str], *, needed: bool) -> list[Check]:
     """Each TensorRT; where one is needed, either does."""
     some = any(not version.startswith("!") for version in versions.values())
     checks = []
-    for builder in _MODULES:
+    for builder in get_args(Builder):
         version = versions.get(builder, "!not installed")
         checks.append(
             judged(

@@ -101,6 +101,10 @@ class Job(ABC):
         self._handed[phase] += count
         return Share(phase, first, count)
 
+    def ready(self, share: Share) -> bool:
+        """Whether a share may be started: nothing is awaited of the phases before it, which fix the reference."""
+        return self.finished or self._done >= sum(phase.draws for phase in self.phases[: share.phase])
+
     def take(self, share: Share, measured: Measured) -> None:
         """Use the result of a share."""
         self._take(share.phase, share.first + share.count == self.phases[share.phase].draws, measured)

@@ -1,18 +1,18 @@
 """The loop around the graph: blocks kept full, noise made ahead, images finished in the order they came."""
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from typing import Any, TypeVar
 
 import numpy as np
 
-from fs_runtime.backends import Backend, Block, BlockResult
+from fs_runtime.backends import Backend, Block, BlockResult, Noise, NoiseSource
 from fs_runtime.bundle import Manifest
 from fs_runtime.certification import CertificationError
 from fs_runtime.drawing.job import FailedJob, Job, Measured, Share
 from fs_runtime.errors import BackendError, FsError, InputError
-from fs_runtime.noise import DrawKey, NoiseBlocks
+from fs_runtime.noise import DrawKey
 
 AnyJob = TypeVar("AnyJob", bound=Job)
 
@@ -20,10 +20,11 @@ AnyJob = TypeVar("AnyJob", bound=Job)
 class DrawLoop:
     """Runs jobs through one graph. A graph exported with ``--images K`` mixes the draws of up to K of them.
 
-    Memory does not grow with the number of jobs: they are taken from their iterator as there is room.
+    Memory does not grow with the number of jobs: they are taken from their iterator as there is room. Where the backend
+    runs ahead, results are used while it works on the next block, wherever that block does not depend on them.
     """
 
-    def __init__(self, backend: Backend, noise: NoiseBlocks, manifest: Manifest) -> None:
+    def __init__(self, backend: Backend, noise: NoiseSource, manifest: Manifest) -> None:
         self._backend = backend
         self._noise = noise
         self._batch = manifest.noise_batch
@@ -57,15 +58,21 @@ class DrawLoop:
     def _run_all(self, jobs: Iterable[AnyJob | FailedJob]) -> Generator[AnyJob | FailedJob]:
         schedule = _Schedule(iter(jobs), batch=self._batch, most_mixed=self._most_mixed)
         while not schedule.over:
+            flying: deque[_Flying] = deque()
             # Closed at once when something fails, so that no thread goes on writing into the noise buffers.
             with closing(self._noise.ahead(schedule.plans())) as blocks:
                 for noise in blocks:
-                    self._run(schedule.next_block(), noise)
+                    shares = schedule.next_block()
+                    if not all(job.ready(share) for job, share in shares):
+                        _land(flying)
+                    self._start(shares, noise, flying)
+                    _land(flying, but=1 if self._backend.runs_ahead and all(job.greedy for job, _ in shares) else 0)
                     yield from schedule.finished()
+            _land(flying)
             yield from schedule.finished()
 
-    def _run(self, shares: "_Shares", noise: np.ndarray) -> None:
-        """Run one block and hand out its results."""
+    def _start(self, shares: "_Shares", noise: Noise, flying: "deque[_Flying]") -> None:
+        """Begin one block."""
         if all(job.finished for job, _ in shares):
             return  # they stopped while its noise was being made
         row = 0
@@ -75,7 +82,14 @@ class DrawLoop:
             self._references[slot] = 0.0 if job.finished else job.reference
             self._index[row : row + share.count] = slot
             row += share.count
-        result = self._backend.run(Block(self._pixels, noise, self._references, self._index))
+        flying.append((shares, self._backend.start(Block(self._pixels, noise, self._references, self._index))))
+
+
+def _land(flying: "deque[_Flying]", *, but: int = 0) -> None:
+    """Hand out the results of blocks, oldest first, ``but`` for the newest."""
+    while len(flying) > but:
+        shares, wait = flying.popleft()
+        result = wait()
         row = 0
         for slot, (job, share) in enumerate(shares):
             rows = slice(row, row + share.count)
@@ -91,6 +105,7 @@ class DrawLoop:
 
 
 _Shares = list[tuple[Job, Share]]
+_Flying = tuple[_Shares, Callable[[], BlockResult]]
 
 
 class _Schedule:

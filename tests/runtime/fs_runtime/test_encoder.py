@@ -393,8 +393,8 @@ def test_load_refuses_when_a_number_is_not_positive(pooled_bundle: Path, argumen
 def test_load_refuses_when_backend_device_or_hash_is_wrong(pooled_bundle: Path) -> None:
     with pytest.raises(BackendError, match="no backend 'triton'"):
         fs_runtime.load(pooled_bundle, backend="triton")
-    with pytest.raises(BackendError, match="'cuda:0'"):
-        fs_runtime.load(pooled_bundle, device="cuda:0")
+    with pytest.raises(BackendError, match="cuda:99"):
+        fs_runtime.load(pooled_bundle, device="cuda:99")
     with pytest.raises(BundleError, match="SHA-256"):
         fs_runtime.load(pooled_bundle, expect_sha256="0" * 64)
 

@@ -1,4 +1,4 @@
-"""The environment variables FS_THREADS and FS_MAX_PIXELS."""
+"""The environment variables FS_THREADS, FS_MAX_PIXELS and FS_CUDA_GRAPH."""
 
 import os
 from pathlib import Path
@@ -60,3 +60,20 @@ def test_load_obeys_the_variables_when_no_argument_is_given(monkeypatch: pytest.
     with pytest.raises(InputError, match="FS_THREADS"):
         fs_runtime.load(root)
     fs_runtime.load(root, threads=1).close()
+
+
+@pytest.mark.parametrize(("text", "captures"), [("0", False), ("1", True)])
+def test_cuda_graphs_follow_the_variable_when_it_is_set(
+    monkeypatch: pytest.MonkeyPatch, text: str, captures: bool
+) -> None:
+    monkeypatch.setenv("FS_CUDA_GRAPH", text)
+    assert environment.cuda_graphs(default=not captures) == captures
+    monkeypatch.delenv("FS_CUDA_GRAPH")
+    assert environment.cuda_graphs(default=captures) == captures
+
+
+@pytest.mark.parametrize("text", ["", "true", "2", "01", " 1"])
+def test_cuda_graphs_refuse_when_the_variable_is_neither_0_nor_1(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("FS_CUDA_GRAPH", text)
+    with pytest.raises(InputError, match=r"FS_CUDA_GRAPH=.* must be 0 or 1"):
+        environment.cuda_graphs(default=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import tiny
+from helpers import fake_tensorrt, tiny
 
 import fs_runtime
 from fs_runtime import FeatureCertificate, Target
@@ -130,6 +130,21 @@ def test_replay_allows_rounding_when_the_backend_is_another(encoder: fs_runtime.
         content["evidence"]["tails"]["counts"][0] -= 20
 
     assert not encoder.replay(edited(other, far), IMAGE).equal
+
+
+def test_replay_compares_a_plan_with_its_graph_when_the_bundle_lists_it(tmp_path: Path) -> None:
+    root = tiny.write_bundle(tmp_path)
+    plan = fake_tensorrt.add_plan(root, b"a plan")
+    with fs_runtime.load(root, threads=1) as encoder:
+        certificate = encoder.certify(IMAGE, draws=300, alpha=0.05)
+        of_plan = edited(certificate, lambda content: content.update(graph_sha256=plan))
+        again = encoder.replay(of_plan, IMAGE)
+        # The backend's name was not edited, and still it is the plan's certificate.
+        assert again.equal
+        assert not again.same_backend
+        other = edited(certificate, lambda content: content.update(graph_sha256="1" * 64))
+        with pytest.raises(InputError, match="one of a plan can be compared on that plan, or on the graph"):
+            encoder.replay(other, IMAGE)
 
 
 def test_replay_is_equal_when_the_draws_were_mixed_with_other_images(tmp_path: Path) -> None:

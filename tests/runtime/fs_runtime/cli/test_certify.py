@@ -12,8 +12,11 @@ from helpers.command import execute, invoke
 from PIL import Image
 
 from fs_runtime import FeatureCertificate, Prototypes
+from fs_runtime.backends import Block, BlockResult
+from fs_runtime.backends.onnxruntime.cpu import OnnxRuntimeBackend
 from fs_runtime.certification.floor import floor_angle
 from fs_runtime.cli.main import cli
+from fs_runtime.errors import BackendError
 
 QUICK = ("--draws", "100", "--alpha", "0.01", "--threads", "1")
 
@@ -176,12 +179,41 @@ def test_certify_exits_2_when_the_input_is_bad(
     assert message in outcome.err
 
 
-@pytest.mark.parametrize("option", [("--device", "cuda:0"), ("--backend", "tensorrt")])
+@pytest.mark.parametrize("option", [("--device", "cuda:99"), ("--backend", "tensorrt")])
 def test_certify_exits_4_when_the_environment_cannot(folder: Path, option: tuple[str, str]) -> None:
     outcome = invoke(cli, "certify", folder / "bundle", folder / "good.png", *option)
     assert outcome.code == 4
     assert outcome.out == ""
     assert option[1] in outcome.err
+
+
+def test_certify_shows_and_keeps_what_is_done_when_the_device_is_lost(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, blocks = OnnxRuntimeBackend.run, []
+
+    def lost(self: OnnxRuntimeBackend, block: Block) -> BlockResult:
+        blocks.append(1)
+        if len(blocks) > 60:  # 2 + 25 an image
+            raise BackendError("cuda:0 was lost in mid-run: what was finished before is kept")
+        return run(self, block)
+
+    images = [folder / name for name in ("good.png", "other.png", "third.png")]
+    Image.fromarray(tiny.image_array(seed=2)).save(images[2])
+    arguments = ("certify", folder / "bundle", *images, *QUICK, "--pilot", "8", "-o", tmp_path / "results.jsonl")
+    with monkeypatch.context() as patched:
+        patched.setattr(OnnxRuntimeBackend, "run", lost)
+        outcome = invoke(cli, *arguments)
+    assert outcome.code == 4
+    assert "error: cuda:0 was lost in mid-run" in outcome.err
+    assert "2 images: " in outcome.err
+    for name, shown in (("good.png", True), ("other.png", True), ("third.png", False)):
+        assert (name in outcome.out) == shown
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 2
+    outcome = invoke(cli, *arguments, "--resume")
+    assert outcome.code == 0
+    assert "2 images were done before" in outcome.err
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 3
 
 
 def test_certify_saves_certificates_when_given_a_folder(folder: Path, tmp_path: Path) -> None:
@@ -403,7 +435,7 @@ def test_certify_refuses_when_stdin_is_mixed_with_names_or_a_folder_is_empty(fol
 
 def test_certify_goes_on_when_a_run_was_torn(folder: Path, photos: Path, tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
-    arguments = ("certify", folder / "bundle", photos, *QUICK, "-o", results)
+    arguments = ("certify", folder / "bundle", photos, *QUICK, "--seed", 7, "-o", results)
     (photos / "broken.png").write_bytes(b"no image")
     assert invoke(cli, *arguments).code == 2
     whole = results.read_bytes().splitlines(keepends=True)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 import fs_runtime
 from fs_runtime.cli.main import cli
+from fs_runtime.errors import BackendError
 
 
 @pytest.fixture
@@ -91,3 +93,19 @@ def test_smooth_goes_on_when_features_are_nan(folder: Path) -> None:
     errors = [json.loads(line) for line in outcome.out.splitlines()]
     assert [error["image"] for error in errors] == [str(folder / "a.png"), str(folder / "b.png")]
     assert all("norm nan" in error["error"] for error in errors)
+
+
+def test_smooth_shows_what_is_done_when_the_device_is_lost(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    smooth = fs_runtime.SmoothedEncoder.smooth
+
+    def lost(self: fs_runtime.SmoothedEncoder, image: Path, **options: Any) -> fs_runtime.SmoothedFeature:
+        if image.name == "b.png":
+            raise BackendError("cuda:0 was lost in mid-run")
+        return smooth(self, image, **options)
+
+    monkeypatch.setattr(fs_runtime.SmoothedEncoder, "smooth", lost)
+    images = [folder / name for name in ("a.png", "b.png", "a.png")]
+    outcome = invoke(cli, "smooth", folder / "bundle", *images, *SEEDED)
+    assert outcome.code == 4
+    assert outcome.err == "error: cuda:0 was lost in mid-run\n"
+    assert outcome.out.count("a.png") == 1

@@ -10,7 +10,7 @@ from helpers import tiny
 
 import fs_runtime
 from fs_runtime.backends import Block, BlockResult
-from fs_runtime.backends.onnxruntime import OnnxRuntimeBackend
+from fs_runtime.backends.onnxruntime.cpu import OnnxRuntimeBackend
 from fs_runtime.errors import BackendError, ImageError, InputError
 
 IMAGES = [tiny.image_array(seed=seed) for seed in range(7)]

@@ -1,0 +1,73 @@
+"""Which TensorRT is installed here, and is it one that this runtime knows?"""
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Literal, get_args
+
+from fs_runtime.errors import BackendError
+
+Builder = Literal["tensorrt", "tensorrt-rtx"]
+
+MODULES: dict[Builder, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+VERSIONS: dict[Builder, tuple[tuple[int, int], tuple[int, int]]] = {
+    "tensorrt": ((10, 16), (12, 0)),
+    "tensorrt-rtx": ((1, 5), (2, 0)),
+}
+"""The least version, and the one that is not made for any more."""
+
+_INSTALL: dict[Builder, str] = {
+    "tensorrt": "pip install 'fs-runtime[tensorrt]' (its libraries come from NVIDIA's own index), or on a Jetson make "
+    "JetPack's TensorRT visible to this Python",
+    "tensorrt-rtx": "pip install 'fs-runtime[tensorrt-rtx]'",
+}
+
+
+@dataclass(frozen=True)
+class Library:
+    """An importable TensorRT.
+
+    Attributes:
+        builder: which.
+        version: its version, as ``10.16.0.29``.
+        trt: its Python module.
+    """
+
+    builder: Builder
+    version: str
+    trt: Any = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"{'TensorRT-RTX' if self.builder == 'tensorrt-rtx' else 'TensorRT'} {self.version}"
+
+
+def installed_versions() -> dict[str, str]:
+    """Version by builder of those that import; why not, with a leading ``!``, of those that are broken."""
+    found: dict[str, str] = {}
+    for builder in get_args(Builder):
+        module = MODULES[builder]
+        if find_spec(module) is None:
+            continue
+        try:
+            found[builder] = str(import_module(module).__version__)
+        except Exception as error:  # a broken package can raise anything
+            found[builder] = f"!{(str(error).strip().splitlines() or [type(error).__name__])[0]}"
+    return found
+
+
+def open_library(builder: Builder) -> Library:
+    """Import a TensorRT.
+
+    Raises:
+        BackendError: it is not installed, does not load, or has a version that was not made for.
+    """
+    version = installed_versions().get(builder, "!it is not installed")
+    if version.startswith("!"):
+        raise BackendError(f"{builder} cannot be used here ({version[1:]}): {_INSTALL[builder]}")
+    (least, below), found = VERSIONS[builder], tuple(int(part) for part in version.split(".")[:2])
+    if not least <= found < below:
+        wants = f">={least[0]}.{least[1]},<{below[0]}.{below[1]}"
+        raise BackendError(f"{builder} {version} is installed, this fs-runtime needs {wants}: {_INSTALL[builder]}")
+    return Library(builder, version, import_module(MODULES[builder]))

@@ -1,0 +1,88 @@
+"""From a plan's bytes to an engine, and what TensorRT says where it refuses."""
+
+from typing import Any
+
+from fs_runtime.backends.tensorrt.library import Library
+from fs_runtime.bundle import Engine
+from fs_runtime.bundle.manifest import Manifest
+from fs_runtime.errors import BackendError
+
+_MOST_LINES = 2
+_DTYPES = {"FLOAT": "float32", "INT64": "int64"}
+
+
+class OpenedPlan:
+    """An engine, with all that must outlive it.
+
+    Attributes:
+        engine: TensorRT's.
+    """
+
+    def __init__(self, library: Library, plan: bytes, stated: Engine) -> None:
+        """Open ``plan``, whose builder, version, GPU and hash were checked before.
+
+        Raises:
+            BackendError: it is none, or not one for this library or GPU after all; nothing of it is run.
+        """
+        self._library, self._stated = library, stated
+        self._logger = _logger(library.trt)
+        self._runtime = library.trt.Runtime(self._logger)
+        self._check_header(plan)
+        self.engine = self._runtime.deserialize_cuda_engine(plan)
+        if self.engine is None:
+            raise self.refused("cannot open")
+
+    def check_tensors(self, manifest: Manifest) -> None:
+        """Refuse an engine whose inputs and outputs are not the manifest's.
+
+        Raises:
+            BackendError: naming both.
+        """
+        tensors = (*manifest.smoothed_inputs, *manifest.smoothed_outputs)
+        expected = {tensor.name: (tensor.dtype, tuple(tensor.shape)) for tensor in tensors}
+        names = [self.engine.get_tensor_name(index) for index in range(self.engine.num_io_tensors)]
+        actual = {name: (self._dtype(name), tuple(self.engine.get_tensor_shape(name))) for name in names}
+        if expected != actual:
+            raise BackendError(
+                f"{self._stated.file} has inputs and outputs {actual}, but the manifest states {expected}: build it "
+                "again with fs-export build"
+            )
+
+    def refused(self, what: str) -> BackendError:
+        """What TensorRT said when it refused to go on."""
+        said = "; ".join(self._logger.errors[:_MOST_LINES]) or "it does not say why"
+        return BackendError(
+            f"{self._library.name} {what} {self._stated.file} ({said}): build it again with fs-export build, or use "
+            "--backend onnxruntime"
+        )
+
+    def _check_header(self, plan: bytes) -> None:
+        """Ask TensorRT of the plan's head, where it can tell: deserialising garbage may crash."""
+        if not hasattr(self._runtime, "get_engine_validity"):
+            return
+        trt = self._library.trt
+        validity, bits = self._runtime.get_engine_validity(plan)
+        if validity == trt.EngineValidity.INVALID:
+            causes = trt.EngineInvalidityDiagnostics.__members__.items()
+            named = [name.lower().replace("_", " ") for name, flag in causes if int(flag) & int(bits)]
+            self._logger.errors.append(", ".join(named) or "it is invalid")
+            raise self.refused("refuses")
+
+    def _dtype(self, name: str) -> str:
+        dtype = str(self.engine.get_tensor_dtype(name).name)
+        return _DTYPES.get(dtype, dtype)
+
+
+def _logger(trt: Any) -> Any:
+    """Keeps what TensorRT says at the level of errors, and prints nothing."""
+
+    class Logger(trt.ILogger):  # type: ignore[misc]  # the base is known only when it is there
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
+                self.errors.append(" ".join(message.split()))
+
+    return Logger()

@@ -1,0 +1,267 @@
+"""ONNX Runtime on a GPU, as far as it goes without one: the CUDA driver and the noise kernel are thin fakes here.
+
+The session is a real one of the CPU provider, bound to memory by address as it would be on a GPU, whose runs wait on
+the fake GPU's stream (helpers/fake_cuda.py). So what is compared with the CPU are whole certificates.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnxruntime as ort
+import pytest
+from helpers import tiny
+from helpers.fake_cuda import FakeCuda, install
+
+import fs_runtime
+from fs_runtime.backends import open_backend
+from fs_runtime.backends.cuda.api import DeviceLostError, DeviceMemoryError
+from fs_runtime.backends.onnxruntime import libraries, on_gpu
+from fs_runtime.bundle import Graph, read_bundle
+from fs_runtime.errors import BackendError, BundleError
+
+IMAGES = [tiny.image_array(seed=seed) for seed in range(3)]
+SETTINGS: dict[str, Any] = {"draws": 41, "alpha": 0.05, "pilot": 12, "seed": 5}
+BACKENDS = ["onnxruntime", "onnxruntime-tensorrt"]
+
+
+class Session:
+    """A session of the CPU provider that says it were another's, and runs on a stream."""
+
+    made: "list[Session]" = []  # noqa: RUF012  # a fixture empties it
+
+    def __init__(self, fake: FakeCuda, path: Path, providers: list[Any], options: ort.SessionOptions) -> None:
+        self._fake, self.providers = fake, providers
+        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._stream = int(providers[0][1]["user_compute_stream"])
+        self.run_options: list[ort.RunOptions] = []
+        self.error: Exception | None = None
+        self.on_cpu: list[Any] = []
+        self.io_binding = self._session.io_binding
+        Session.made.append(self)
+
+    def get_provider_graph_assignment_info(self) -> list[Any]:
+        return self.on_cpu
+
+    def run_with_iobinding(self, binding: Any, options: ort.RunOptions) -> None:
+        if self.error is not None:
+            raise self.error
+        self.run_options.append(options)
+        self._fake.enqueue(self._stream, lambda: self._session.run_with_iobinding(binding))
+
+
+Gpu = Callable[..., FakeCuda]
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    def make(**options: Any) -> FakeCuda:
+        fake = FakeCuda(**options)
+        install(monkeypatch, fake)
+        monkeypatch.setattr(on_gpu, "check_provider", lambda name: None)
+        monkeypatch.setattr(
+            on_gpu, "open_session", lambda path, _, providers, made: Session(fake, path, providers, made)
+        )
+        monkeypatch.setattr(on_gpu.OnnxRuntimeOnGpu, "_memory", "cpu")
+        monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+        Session.made.clear()
+        return fake
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("bundles")
+    for tap in ("pooled", "tokens"):
+        for images in (1, 3):
+            tiny.write_bundle(made / f"{tap}{images}", tap=tap, images=images)
+    return made
+
+
+@pytest.mark.parametrize("eager", [(), (0,), (1,), (0, 1)])
+@pytest.mark.parametrize("bundle", ["pooled3", "tokens1"])
+def test_certify_many_gives_what_the_cpu_gives_when_the_gpu_works_early_or_late(
+    folder: Path, gpu: Gpu, bundle: str, eager: tuple[int, ...]
+) -> None:
+    with fs_runtime.load(folder / bundle, threads=1) as encoder:
+        expected = [result.certificate for result in encoder.certify_many(IMAGES, **SETTINGS)]
+    fake = gpu(eager=eager)
+    with fs_runtime.load(folder / bundle, device="cuda", threads=1) as encoder:
+        found = [result.certificate for result in encoder.certify_many(IMAGES, **SETTINGS)]
+    for first, second in zip(expected, found, strict=True):
+        assert first is not None
+        assert second is not None
+        assert msgspec.json.encode(first.curve) == msgspec.json.encode(second.curve)
+        np.testing.assert_array_equal(first.reference, second.reference)
+    assert fake.left == 0
+
+
+def test_certificate_of_the_graph_replays_on_the_cpu_when_it_was_made_on_a_gpu(folder: Path, gpu: Gpu) -> None:
+    gpu()
+    with fs_runtime.load(folder / "pooled1", device="cuda:1", threads=1) as encoder:
+        certificate = encoder.certify(IMAGES[0], **SETTINGS)
+    assert certificate.provenance.backend == fs_runtime.backends.BackendInfo(
+        "onnxruntime", ort.__version__, "Other GPU, driver 580.65"
+    )
+    with fs_runtime.load(folder / "pooled1", threads=1) as encoder:
+        again = encoder.replay(certificate, IMAGES[0])
+    assert again.equal
+    assert not again.same_backend
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_open_asks_for_full_precision_and_the_shared_stream(folder: Path, gpu: Gpu, backend: str) -> None:
+    gpu()
+    fs_runtime.load(folder / "pooled1", backend=backend, device="cuda:1", threads=1).close()
+    ((name, options), *rest) = Session.made[0].providers
+    names = {"onnxruntime": "CUDAExecutionProvider", "onnxruntime-tensorrt": "TensorrtExecutionProvider"}
+    assert name == names[backend]
+    assert options["device_id"] == "1"
+    if backend == "onnxruntime":
+        assert (options["use_tf32"], options["enable_cuda_graph"], rest) == ("0", "0", [])
+    else:
+        assert options["trt_engine_cache_enable"] == "0"
+        assert [(name, each["use_tf32"]) for name, each in rest] == [("CUDAExecutionProvider", "0")]
+        assert rest[0][1]["user_compute_stream"] == options["user_compute_stream"]
+    asked = [
+        each.get_run_config_entry("disable_synchronize_execution_providers") for each in Session.made[0].run_options
+    ]
+    assert asked == ["1", "1"]
+
+
+def test_open_lets_onnxruntime_capture_when_the_environment_says_so(
+    folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu()
+    monkeypatch.setenv("FS_CUDA_GRAPH", "1")
+    with fs_runtime.load(folder / "pooled1", device="cuda", threads=1) as encoder:
+        encoder.certify(IMAGES[0], **SETTINGS)
+    session = Session.made[0]
+    assert session.providers[0][1]["enable_cuda_graph"] == "1"
+    # Each slot has addresses of its own, and so a graph of its own.
+    assert {each.get_run_config_entry("gpu_graph_id") for each in session.run_options} == {"1", "2"}
+
+
+def test_open_refuses_fp32_when_tensorrt_would_narrow_it(
+    folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = gpu()
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE")
+    with pytest.raises(BackendError, match=r"narrows fp32 to TF32.*NVIDIA_TF32_OVERRIDE=0.*--backend onnxruntime"):
+        fs_runtime.load(folder / "pooled1", backend="onnxruntime-tensorrt", device="cuda", threads=1)
+    assert fake.left == 0
+
+
+def test_replay_allows_rounding_when_the_engine_was_built_at_opening(folder: Path, gpu: Gpu) -> None:
+    gpu()
+    with fs_runtime.load(folder / "pooled1", backend="onnxruntime-tensorrt", device="cuda", threads=1) as encoder:
+        certificate = encoder.certify(IMAGES[0], **SETTINGS)
+        again = encoder.replay(certificate, IMAGES[0])
+    assert again.equal
+    assert not again.same_backend
+
+
+# ---- what cannot be opened, or breaks
+
+
+def test_open_says_what_is_free_when_the_weights_do_not_fit(folder: Path, gpu: Gpu) -> None:
+    gpu(memory=2000)
+    with pytest.raises(
+        DeviceMemoryError, match=r"needs \d+ MiB of the memory of cuda:0 .Test GPU.*but \d+ MiB is free"
+    ):
+        fs_runtime.load(folder / "pooled1", device="cuda", threads=1)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "message"),
+    [
+        (
+            "[E] BFCArena: Failed to allocate memory for requested buffer of size 99",
+            DeviceMemoryError,
+            "--noise-batch, say 2",
+        ),
+        ("CUDA failure 2: out of memory ; GPU=0", DeviceMemoryError, "needs more than the 256 MiB"),
+        (
+            "Non-zero status code",
+            BackendError,
+            r"failed on cuda:0 .Test GPU. .Non-zero status code.: what was finished",
+        ),
+    ],
+)
+def test_run_says_what_happened_when_onnx_runtime_fails(
+    folder: Path, gpu: Gpu, said: str, kind: type[Exception], message: str
+) -> None:
+    gpu()
+    with fs_runtime.load(folder / "pooled1", device="cuda", threads=1) as encoder:
+        Session.made[0].error = RuntimeError(said)
+        with pytest.raises(kind, match=message):
+            encoder.certify(IMAGES[0], **SETTINGS)
+
+
+def test_run_says_so_when_the_gpu_is_lost(folder: Path, gpu: Gpu) -> None:
+    fake = gpu()
+    with fs_runtime.load(folder / "pooled1", device="cuda", threads=1) as encoder:
+        Session.made[0].error = RuntimeError("CUDA failure 719: unspecified launch failure")
+        fake._lost = True
+        with pytest.raises(DeviceLostError, match="was lost in mid-run"):
+            encoder.certify(IMAGES[0], **SETTINGS)
+
+
+def _raising(error: Exception) -> Callable[..., Any]:
+    def open_session(*_: Any) -> Any:
+        raise error
+
+    return open_session
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "message"),
+    [
+        (
+            "[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : Could not find an implementation for Conv(11) node 'patches'",
+            BackendError,
+            r"cannot run .*model.onnx .bf16. on the GPU: .*Conv.11. node 'patches'; build a plan",
+        ),
+        ("cannot load: CUDA failure 2: out of memory", DeviceMemoryError, "needs more than the 256 MiB"),
+        ("cannot load: protobuf parsing failed", BundleError, "protobuf parsing failed"),
+    ],
+)
+def test_open_says_what_happened_when_the_session_cannot_be_made(
+    gpu: Gpu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str, kind: type[Exception], message: str
+) -> None:
+    fake = gpu()
+    monkeypatch.setattr(on_gpu, "open_session", _raising(BundleError(said)))
+    with pytest.raises(kind, match=message):
+        fs_runtime.load(tiny.write_bundle(tmp_path, graph={"precision": "bf16"}), device="cuda", threads=1)
+    assert fake.left == 0
+
+
+def test_open_refuses_when_nodes_are_left_to_the_cpu(folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu()
+
+    def session(fake: FakeCuda, path: Path, _: Graph, providers: list[Any], options: ort.SessionOptions) -> Session:
+        made = Session(fake, path, providers, options)
+        nodes = [SimpleNamespace(op_type="NonMaxSuppression")]
+        made.on_cpu = [SimpleNamespace(ep_name="CPUExecutionProvider", get_nodes=lambda: nodes)]
+        return made
+
+    fake = gpu()
+    monkeypatch.setattr(on_gpu, "open_session", lambda *arguments: session(fake, *arguments))
+    with pytest.raises(BackendError, match=r"leaves nodes of .*model.onnx to the CPU .NonMaxSuppression .1.."):
+        fs_runtime.load(folder / "pooled1", device="cuda", threads=1)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_open_refuses_when_this_build_has_no_provider(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    install(monkeypatch, FakeCuda())
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    monkeypatch.setattr(libraries.ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    bundle = read_bundle(folder / "pooled1")
+    with pytest.raises(BackendError, match=r"was built without (CUDA|Tensorrt)ExecutionProvider.*'fs-runtime.gpu.'"):
+        open_backend(backend, bundle, bundle.graph("smoothed"), device="cuda", threads=1)

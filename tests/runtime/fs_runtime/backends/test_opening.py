@@ -1,0 +1,75 @@
+"""Which backend serves a bundle. The CUDA driver and TensorRT are thin fakes here."""
+
+from pathlib import Path
+
+import pytest
+from helpers import fake_tensorrt, tiny
+from helpers.engines import NO_GPU
+from helpers.fake_cuda import FakeCuda, install
+
+from fs_runtime.backends import open_backend
+from fs_runtime.backends.cuda import device as cuda_device
+from fs_runtime.bundle import read_bundle
+from fs_runtime.cuda_driver import ask_driver
+from fs_runtime.errors import BackendError
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
+    fake = FakeCuda()
+    install(monkeypatch, fake)
+    fake_tensorrt.install(monkeypatch, fake)
+    return fake
+
+
+def _name(root: Path, device: str, *, backend: str = "auto") -> str:
+    bundle = read_bundle(root)
+    with open_backend(backend, bundle, bundle.graph("smoothed"), device=device, threads=1) as opened:
+        return opened.info.name
+
+
+def test_auto_is_tensorrt_when_the_bundle_has_a_plan_for_the_gpu(gpu: FakeCuda, tmp_path: Path) -> None:
+    root = tiny.write_bundle(tmp_path)
+    fake_tensorrt.add_plan(root)
+    assert _name(root, "cuda") == "tensorrt"
+    assert _name(root, "cuda:1") == "tensorrt"
+    assert _name(root, "cpu") == "onnxruntime"
+
+
+@pytest.mark.parametrize("changes", [{"compute_capability": "9.0"}, {"version": "10.17.0"}, None])
+def test_auto_is_onnx_runtime_when_no_plan_fits(
+    gpu: FakeCuda, tmp_path: Path, changes: dict[str, str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tiny.write_bundle(tmp_path)
+    if changes is not None:
+        fake_tensorrt.add_plan(root, **changes)
+    # The build of ONNX Runtime here may have no CUDA: that it was tried is what is asked.
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(BackendError, match="built without CUDAExecutionProvider"):
+        _name(root, "cuda")
+
+
+def test_auto_does_not_try_another_backend_when_the_plan_does_not_open(gpu: FakeCuda, tmp_path: Path) -> None:
+    root = tiny.write_bundle(tmp_path)
+    fake_tensorrt.add_plan(root, b"no plan at all")
+    with pytest.raises(BackendError, match=r"TensorRT .* cannot open"):
+        _name(root, "cuda")
+
+
+@pytest.mark.parametrize("backend", ["auto", "onnxruntime", "onnxruntime-tensorrt", "tensorrt"])
+def test_open_is_a_sentence_when_there_is_no_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    root = tiny.write_bundle(tmp_path)
+    fake_tensorrt.add_plan(root)
+    if ask_driver().gpus:
+        monkeypatch.setattr(cuda_device, "ask_driver", lambda: NO_GPU)
+        monkeypatch.setattr("fs_runtime.cuda_driver.ask_driver", lambda: NO_GPU)
+    with pytest.raises(BackendError, match=r"--device cuda:0 cannot be used: .*driver.*or use --device cpu") as caught:
+        _name(root, "cuda:0", backend=backend)
+    assert caught.value.exit_code == 4
+
+
+def test_open_names_the_gpus_when_there_are_fewer(gpu: FakeCuda, tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match="no GPU cuda:2, but cuda:0 Test GPU, cuda:1 Other GPU"):
+        _name(tiny.write_bundle(tmp_path), "cuda:2")
