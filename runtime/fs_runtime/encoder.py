@@ -21,7 +21,7 @@ from fs_runtime.certificates.settings import CertifySettings, ReferenceKind, who
 from fs_runtime.certification import Bound, Target, reference_of
 from fs_runtime.certification.prediction import LabelTarget
 from fs_runtime.certifying import Certifier, FeatureTask, ImageResult, ManyProgress, PredictionTask, image_facts
-from fs_runtime.drawing import DrawLoop, SmoothJob
+from fs_runtime.drawing import DrawLoop, SmoothJob, Spent
 from fs_runtime.drawing.job import Progress
 from fs_runtime.environment import MOST_THREADS, default_max_pixels, default_threads
 from fs_runtime.errors import InputError
@@ -114,6 +114,16 @@ class SmoothedEncoder:
     def graph_sha256(self) -> str:
         """Hash of the smoothed graph, which certificates are bound to."""
         return self._graph.sha256
+
+    @property
+    def backend(self) -> Backend:
+        """What runs the graph."""
+        return self._backend
+
+    @property
+    def spent(self) -> Spent:
+        """Where the time of all draws so far went; it grows with every draw."""
+        return self._loop.spent
 
     def image_sha256(self, image: ImageLike) -> str:
         """Hash of an image's decoded pixels, by which certificates know it.

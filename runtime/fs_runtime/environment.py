@@ -23,8 +23,12 @@ def default_threads() -> int:
     Raises:
         InputError: ``FS_THREADS`` is no integer in 1..1024.
     """
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return _positive("FS_THREADS", affinity, MOST_THREADS)
+    return _positive("FS_THREADS", usable_cores(), MOST_THREADS)
+
+
+def usable_cores() -> int:
+    """The number of cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_max_pixels() -> int:
