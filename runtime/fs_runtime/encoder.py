@@ -120,10 +120,9 @@ class SmoothedEncoder:
         """What runs the graph."""
         return self._backend
 
-    @property
-    def spent(self) -> Spent:
-        """Where the time of all draws so far went; it grows with every draw."""
-        return self._loop.spent
+    def watch(self) -> Spent:
+        """What counts from now on where the time of draws goes, for ``fs-runtime bench``."""
+        return self._loop.watch()
 
     def image_sha256(self, image: ImageLike) -> str:
         """Hash of an image's decoded pixels, by which certificates know it.

@@ -61,25 +61,6 @@ class BackendInfo:
     device: str
 
 
-@dataclass(frozen=True)
-class DeviceSeconds:
-    """What a device's own clock counted since the backend was opened.
-
-    Attributes:
-        copy: seconds of copies between host and device.
-        noise: seconds of noise made on the device.
-        graph: seconds of the graph.
-    """
-
-    copy: float
-    noise: float
-    graph: float
-
-    def since(self, before: "DeviceSeconds") -> "DeviceSeconds":
-        """What was counted after ``before``."""
-        return DeviceSeconds(self.copy - before.copy, self.noise - before.noise, self.graph - before.graph)
-
-
 class Backend(ABC):
     """Runs the smoothed graph of one bundle. Opened by construction, closed as a context manager."""
 
@@ -107,10 +88,6 @@ class Backend(ABC):
     @abstractmethod
     def close(self) -> None:
         """Free the session."""
-
-    def device_seconds(self) -> DeviceSeconds | None:
-        """What ``fs-runtime bench`` divides a block by; None where no clock of the device is read."""
-        return None
 
     def __enter__(self) -> "Backend":
         return self

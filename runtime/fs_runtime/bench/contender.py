@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fs_runtime.backends import Block
+from fs_runtime.backends.clock import device_seconds
 from fs_runtime.bench.bare import BareSession
 from fs_runtime.bench.measurement import CertifyRun, Measurement, TargetRun, seconds_each, seconds_of
 from fs_runtime.bench.neighbours import Neighbours
@@ -70,15 +71,21 @@ class Contender:
         self.batch = manifest.noise_batch
         self.bound: Bound = "gram" if manifest.has_features else "angle-law"
         self.blocks = _LEAST_BLOCKS
-        session = partial(BareSession, height=manifest.height, width=manifest.width, device=device, threads=threads)
-        self.bare = None if asked.bare is None else session(asked.bare, batch=self.batch)
-        clean = next((graph for graph in manifest.graphs if graph.role == "clean"), None)
-        self.clean = None if clean is None else session(bundle.graph_path(clean), batch=1)
+        # The runtime's own session first: it loads the libraries of a device, which bare sessions need too.
         self.encoder = SmoothedEncoder(bundle, backend=backend, device=device, threads=threads, max_pixels=max_pixels)
+        session = partial(BareSession, height=manifest.height, width=manifest.width, device=device, threads=threads)
+        clean = next((graph for graph in manifest.graphs if graph.role == "clean"), None)
+        try:
+            self.bare = None if asked.bare is None else session(asked.bare, batch=self.batch)
+            self.clean = None if clean is None else session(bundle.graph_path(clean), batch=1)
+        except BaseException:
+            self.encoder.close()
+            raise
+        self._spent = self.encoder.watch()
         self._images = asked.images or tuple(
             picture(manifest.height, manifest.width, seed) for seed in range(max(1, asked.many))
         )
-        self._noise = None
+        self._noise: NoiseBlocks | None = None
         if device == "cpu":
             shape = (self.batch, 3, manifest.height, manifest.width)
             self._noise = NoiseBlocks(sigma=manifest.sigma, shape=shape, threads=threads)
@@ -159,13 +166,13 @@ class Contender:
         needed = max(_LEAST_DRAWS, smallest_draws(self.asked.alpha, self.bound))
         least = -(-needed // self.batch) * self.batch
         draws = max(self.blocks * self.batch - pilot, least)
-        spent, backend = self.encoder.spent, self.encoder.backend
+        spent, backend = self._spent, self.encoder.backend
         blocks, waiting, running = spent.blocks, spent.waiting, spent.running
-        before = backend.device_seconds()
+        before = device_seconds(backend)
         seconds = seconds_of(
             lambda: self.encoder.certify(self._images[0], draws=draws, pilot=pilot, alpha=self.asked.alpha, seed=seed)
         )
-        after = backend.device_seconds()
+        after = device_seconds(backend)
         return CertifyRun(
             seconds,
             spent.blocks - blocks,

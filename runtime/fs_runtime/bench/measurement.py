@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fs_runtime.backends import DeviceSeconds
+from fs_runtime.backends.clock import DeviceSeconds
 
 
 @dataclass(frozen=True)

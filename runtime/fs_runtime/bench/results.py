@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from fs_runtime.backends import BackendInfo
-from fs_runtime.bundle.manifest import Precision
+from fs_runtime.bundle.manifest import Precision, Sha256
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -140,6 +140,7 @@ class BenchLine(msgspec.Struct, frozen=True):
         noise_batch: draws in one run of the graph.
         images: that one noise batch can mix.
         backend: what ran it.
+        device: as it was asked for.
         threads: for the graph on a CPU, and for noise made there.
         machine: where it was measured.
         rounds: how often everything was measured.
@@ -157,11 +158,12 @@ class BenchLine(msgspec.Struct, frozen=True):
 
     schema: Literal["fs-runtime/bench/1"]
     bundle: str
-    graph_sha256: str
+    graph_sha256: Sha256
     precision: Precision
     noise_batch: int
     images: int
     backend: BackendInfo
+    device: str
     threads: int
     machine: Machine
     rounds: int

@@ -27,6 +27,7 @@ def bench_line(contender: Contender, measured: Sequence[Measurement]) -> BenchLi
         noise_batch=contender.batch,
         images=bundle.manifest.images,
         backend=contender.encoder.backend.info,
+        device=contender.device,
         threads=contender.threads,
         machine=Machine(_cpu(), usable_cores(), contender.gpu),
         rounds=len(measured),

@@ -183,7 +183,7 @@ def _tell_of(what: str, error: BackendError, failures: list[BackendError]) -> No
 def _next(lines: Sequence[BenchLine], asked: Asked) -> list[str]:
     best = max(lines, key=lambda line: line.draws_per_second.median)
     place = shlex.quote(best.bundle)
-    device = "" if best.backend.device == "cpu" else f" --device {best.backend.device}"
+    device = "" if best.device == "cpu" else f" --device {best.device}"
     commands = [f"fs-runtime certify {place} YOUR_PHOTO.jpg{device}"]
     if asked.target is None:
         commands.append(f"fs-runtime bench {place}{device} --radius 0.05 --cosine 0.9")

@@ -67,7 +67,7 @@ def _speeds(lines: Sequence[BenchLine]) -> Table:
             "-" if part is None else f"{100.0 * part.median / whole:.1f} %"
             for part in (parts.noise, parts.copy, parts.encoder, parts.host)
         ]
-        on = f"{line.backend.name} {line.backend.device}"
+        on = f"{line.backend.name} {line.device}"
         rates = _spread(line.draws_per_second, _rate)
         made.add_row(
             cell(named(line, lines)), cell(on), line.precision, str(line.noise_batch), rates, f"{whole:.2f}", *shares

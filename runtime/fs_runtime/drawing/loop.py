@@ -3,8 +3,6 @@
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from time import perf_counter
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,25 +11,11 @@ from fs_runtime.backends import Backend, Block, BlockResult
 from fs_runtime.bundle import Manifest
 from fs_runtime.certification import CertificationError
 from fs_runtime.drawing.job import FailedJob, Job, Measured, Share
+from fs_runtime.drawing.spent import Spent
 from fs_runtime.errors import BackendError, FsError, InputError
 from fs_runtime.noise import DrawKey, NoiseBlocks
 
 AnyJob = TypeVar("AnyJob", bound=Job)
-
-
-@dataclass
-class Spent:
-    """Where a loop's time went since it was made, by the caller's clock.
-
-    Attributes:
-        blocks: noise batches that the graph ran.
-        waiting: seconds spent waiting for noise, and handing out the next.
-        running: seconds inside the backend.
-    """
-
-    blocks: int = 0
-    waiting: float = 0.0
-    running: float = 0.0
 
 
 class DrawLoop:
@@ -52,7 +36,6 @@ class DrawLoop:
         self._references = np.zeros((self._slots, manifest.dimension), np.float32)
         self._index = np.zeros(self._batch, np.int64)
         self._running = False
-        self.spent = Spent()
 
     def run(self, jobs: Iterable[AnyJob | FailedJob]) -> Generator[AnyJob | FailedJob]:
         """The jobs, each when it is finished or has failed, in the order in which they came.
@@ -72,24 +55,22 @@ class DrawLoop:
         finally:
             self._running = False
 
+    def watch(self) -> Spent:
+        """What counts from now on where the time goes."""
+        spent = Spent()
+        self._backend = spent.around_backend(self._backend)
+        self._noise = spent.around_noise(self._noise)
+        return spent
+
     def _run_all(self, jobs: Iterable[AnyJob | FailedJob]) -> Generator[AnyJob | FailedJob]:
         schedule = _Schedule(iter(jobs), batch=self._batch, most_mixed=self._most_mixed)
         while not schedule.over:
             # Closed at once when something fails, so that no thread goes on writing into the noise buffers.
             with closing(self._noise.ahead(schedule.plans())) as blocks:
-                for noise in self._waited(blocks):
+                for noise in blocks:
                     self._run(schedule.next_block(), noise)
                     yield from schedule.finished()
             yield from schedule.finished()
-
-    def _waited(self, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        while True:
-            begun = perf_counter()
-            noise = next(blocks, None)
-            self.spent.waiting += perf_counter() - begun
-            if noise is None:
-                return
-            yield noise
 
     def _run(self, shares: "_Shares", noise: np.ndarray) -> None:
         """Run one block and hand out its results."""
@@ -102,10 +83,7 @@ class DrawLoop:
             self._references[slot] = 0.0 if job.finished else job.reference
             self._index[row : row + share.count] = slot
             row += share.count
-        begun = perf_counter()
         result = self._backend.run(Block(self._pixels, noise, self._references, self._index))
-        self.spent.running += perf_counter() - begun
-        self.spent.blocks += 1
         row = 0
         for slot, (job, share) in enumerate(shares):
             rows = slice(row, row + share.count)
