@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fs_runtime.errors import BackendError, InputError
 
@@ -12,42 +13,27 @@ _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _CUDA = re.compile(r"cuda(?::(\d+))?")
 
 
-class BareSession:
-    """Runs one batch of pixels, which already lie where the device reads them; what comes out stays there."""
+class ResidentSession:
+    """Runs a session again and again on inputs that lie where the device reads them; what comes out stays there."""
 
-    def __init__(self, path: Path, *, batch: int, height: int, width: int, device: str, threads: int) -> None:
-        """Open ``path`` for pixels [batch, 3, height, width].
-
-        Args:
-            path: an ONNX file with one input of that shape, or with a free batch.
-            batch: images in one run.
-            height: of each.
-            width: of each.
-            device: ``cpu`` or ``cuda:N``.
-            threads: on a CPU.
-
-        Raises:
-            InputError: the file cannot be read, or takes something else.
-            BackendError: ONNX Runtime or its provider is missing here.
-        """
-        self.path, self.batch = path, batch
-        session = _opened(path, device, threads)
-        name, dtype = _input(session, path, (batch, 3, height, width))
-        pixels = np.random.default_rng(0).random((batch, 3, height, width), np.float32).astype(dtype)
+    def __init__(self, path: Path, session: Any, feed: dict[str, npt.NDArray[Any]], *, device: str) -> None:
+        """Put ``feed`` where ``session`` of ``path``, opened by :func:`open_session`, reads it."""
+        self.path = path
         self._session = session
-        self._feed = {name: pixels}
+        self._feed = feed
         self._binding: Any = None
         if device != "cpu":
             import onnxruntime as ort
 
             number = int(_gpu_number(device))
             self._binding = session.io_binding()
-            self._binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(pixels, "cuda", number))
+            for name, values in feed.items():
+                self._binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(values, "cuda", number))
             for output in session.get_outputs():
                 self._binding.bind_output(output.name, "cuda", number)
 
     def run(self) -> None:
-        """One batch; it is done when this returns.
+        """Once; it is done when this returns.
 
         Raises:
             BackendError: the device failed, or has too little memory.
@@ -66,6 +52,31 @@ class BareSession:
         self._session = self._binding = None
 
 
+class BareSession(ResidentSession):
+    """The encoder alone, on one batch of pixels."""
+
+    def __init__(self, path: Path, *, batch: int, height: int, width: int, device: str, threads: int) -> None:
+        """Open ``path`` for pixels [batch, 3, height, width].
+
+        Args:
+            path: an ONNX file with one input of that shape, or with a free batch.
+            batch: images in one run.
+            height: of each.
+            width: of each.
+            device: ``cpu`` or ``cuda:N``.
+            threads: on a CPU.
+
+        Raises:
+            InputError: the file cannot be read, or takes something else.
+            BackendError: ONNX Runtime or its provider is missing here.
+        """
+        self.batch = batch
+        session = open_session(path, device, threads)
+        name, dtype = _input(session, path, (batch, 3, height, width))
+        pixels = np.random.default_rng(0).random((batch, 3, height, width), np.float32).astype(dtype)
+        super().__init__(path, session, {name: pixels}, device=device)
+
+
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
@@ -77,7 +88,13 @@ def _gpu_number(device: str) -> str:
     return found[1] or "0"
 
 
-def _opened(path: Path, device: str, threads: int) -> Any:
+def open_session(path: Path, device: str, threads: int) -> Any:
+    """A session of an ONNX file with ONNX Runtime's own settings, but without TF32.
+
+    Raises:
+        InputError: the file cannot be read.
+        BackendError: ONNX Runtime or its provider is missing here.
+    """
     try:
         import onnxruntime as ort
     except ImportError as error:

@@ -13,8 +13,9 @@ from fs_runtime.certificates.prediction_settings import PredictionSettings
 from fs_runtime.cli import options
 from fs_runtime.cli.images import image_list
 from fs_runtime.cli.many_images import Places, Run, divided_alpha, summary
+from fs_runtime.cli.next_steps import next_steps
 from fs_runtime.cli.results_file import read_prediction
-from fs_runtime.cli.terminal import data, messages
+from fs_runtime.cli.terminal import data, messages, next_commands
 from fs_runtime.encoder import load
 
 
@@ -75,6 +76,10 @@ def predict(
     if len(run.certificates) + run.failed > 1 or until is not None:
         line = summary(run.certificates, failed=run.failed, alpha=level)
         messages().print(line, highlight=False, soft_wrap=True)
+    if run.certificates and not places.as_json:
+        next_commands(
+            *next_steps(command, bundle, images, run, output=places.output, opening=opening, prototypes=prototypes)
+        )
     return run.code
 
 
