@@ -5,7 +5,8 @@
 ``FS_MAX_PIXELS``       largest image (width x height) that is decoded; default: 64,000,000
 ======================  ==============================================================================
 
-``NO_COLOR`` is honoured by the terminal library.
+``ORT_DISABLE_TELEMETRY`` is set to 1 for ONNX Runtime where it is not set (in the package's ``__init__``); ``NO_COLOR``
+is honoured by the terminal library.
 """
 
 import os
