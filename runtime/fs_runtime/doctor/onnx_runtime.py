@@ -17,7 +17,7 @@ _TINY = bytes.fromhex(
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
 _SHARED = "libonnxruntime_providers_shared.so"
-_MISSING = re.compile(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file")
+_LIBRARY = re.compile(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file")
 _REMEDIES = {
     _CPU: "pip install --force-reinstall 'fs-runtime[cpu]', or 'fs-runtime[gpu]' on a GPU server; not both",
     _CUDA: "pip uninstall onnxruntime; pip install 'fs-runtime[gpu]', with CUDA 13 and cuDNN 9",
@@ -55,13 +55,16 @@ def check_onnx_runtime(*, needs_cpu: bool, needs_cuda: bool) -> list[Check]:
 
 def _check_provider(ort: Any, provider: str, listed: bool, needed: bool) -> Check:
     opened, fault = (_open(ort, provider)) if listed else ([], "not compiled in")
+    fine = opened[:1] == [provider]
+    if listed and not fine:
+        fault = _missing(ort, provider) or fault or f"a session opened {', '.join(opened)} instead"
     name = f"onnxruntime.{provider.removesuffix('ExecutionProvider').lower()}"
     return judged(
         name,
-        opened[:1] == [provider],
+        fine,
         needed=needed,
         expected=f"{provider} loads",
-        actual="loads" if opened[:1] == [provider] else fault or _why(ort, provider, opened),
+        actual="loads" if fine else fault,
         remedy=_REMEDIES.get(provider, f"install what {provider} needs, or leave it"),
     )
 
@@ -75,17 +78,16 @@ def _open(ort: Any, provider: str) -> tuple[list[str], str]:
     return list(session.get_providers()), ""
 
 
-def _why(ort: Any, provider: str, opened: list[str]) -> str:
-    """Why a session opened other providers: ONNX Runtime only logs it, but the system's loader names the library."""
-    said = f"a session opened {', '.join(opened)} instead"
+def _missing(ort: Any, provider: str) -> str:
+    """What a provider that does not open lacks: ONNX Runtime only logs it, but the system's loader names the library."""
     folder = Path(getattr(ort, "__file__", "")).parent / "capi"
     library = folder / f"libonnxruntime_providers_{provider.removesuffix('ExecutionProvider').lower()}.so"
     if not library.is_file():
-        return said
+        return ""
     try:
         ctypes.CDLL(str(folder / _SHARED), mode=ctypes.RTLD_GLOBAL)
         ctypes.CDLL(str(library))
     except OSError as error:
-        missing = _MISSING.search(str(error))
+        missing = _LIBRARY.search(str(error))
         return f"{missing[1]} is not found" if missing else first_line(error)
-    return said
+    return ""
