@@ -79,7 +79,7 @@ def _open(ort: Any, provider: str) -> tuple[list[str], str]:
 
 
 def _missing(ort: Any, provider: str) -> str:
-    """What a provider that does not open lacks: ONNX Runtime only logs it, but the system's loader names the library."""
+    """What a provider that does not open lacks: ONNX Runtime only logs it, but the system's loader names it."""
     folder = Path(getattr(ort, "__file__", "")).parent / "capi"
     library = folder / f"libonnxruntime_providers_{provider.removesuffix('ExecutionProvider').lower()}.so"
     if not library.is_file():
