@@ -50,6 +50,11 @@ def remarks(lines: Sequence[BenchLine]) -> list[str]:
         )
     else:
         said.append(f"Other processes took at most {100 * max(shares):.0f} % of the cores in any round.")
+    if any(line.milliseconds.noise.median < 0.0 for line in lines):
+        said.append(
+            "Noise below zero: the graph took longer alone than with noise made beside it, so what noise costs is less "
+            "than what disturbs this machine. Measure when it is idle, or more --rounds."
+        )
     sources = {line.arithmetic.peak_source for line in lines if line.arithmetic and line.arithmetic.peak_source}
     return said + [f"The device's rate is from: {source}." for source in sorted(sources)]
 

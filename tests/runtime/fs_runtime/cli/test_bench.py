@@ -13,8 +13,8 @@ from helpers.command import invoke
 from helpers.tiny_bare import save_encoder
 from rich.console import Console
 
-from fs_runtime.bench import BenchLine
-from fs_runtime.cli.bench_table import bench_tables
+from fs_runtime.bench import BenchLine, Spread
+from fs_runtime.cli.bench_table import bench_tables, remarks
 from fs_runtime.cli.main import cli
 from fs_runtime.schemas import schema_text
 
@@ -76,6 +76,23 @@ def test_bench_counts_certificates_when_there_is_a_target(folder: Path) -> None:
     shown = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
     assert "certificates until cosine 0.5 at radius 0.05, alpha 0.05, at most 20,000 draws" in shown
     assert "2 of 2" in shown
+
+
+def test_remarks_say_so_when_other_processes_disturbed(folder: Path) -> None:
+    outcome = invoke(cli, "bench", folder / "four", *QUICK, "--json")
+    line = msgspec.json.decode(outcome.out, type=BenchLine)
+    quiet, busy = (msgspec.structs.replace(line, other_processes=share) for share in (0.04, 0.4))
+    unknown = msgspec.structs.replace(line, other_processes=None)
+    assert "at most 4 % of the cores" in remarks([quiet])[1]
+    assert "This machine was busy: other processes took up to 40 %" in remarks([quiet, busy])[1]
+    assert "cannot be told" in remarks([unknown])[1]
+    below = msgspec.structs.replace(line.milliseconds, noise=Spread(-1.0, -2.0, 1.0))
+    above = msgspec.structs.replace(line.milliseconds, noise=Spread(1.0, -2.0, 2.0))
+    said = [
+        any("Noise below zero" in remark for remark in remarks([msgspec.structs.replace(line, milliseconds=parts)]))
+        for parts in (below, above)
+    ]
+    assert said == [True, False]
 
 
 def test_bench_states_the_arithmetic_when_the_bundle_does(folder: Path, tmp_path: Path) -> None:
