@@ -157,9 +157,8 @@ class Contender:
         """Name of the GPU that the device is."""
         if self.device == "cpu":
             return None
-        number = self.device.rpartition(":")[2]
-        gpus = {str(gpu.index): gpu.name for gpu in ask_driver().gpus}
-        return gpus.get(number, gpus.get("0"))
+        number = self.device.partition(":")[2] or "0"
+        return next((gpu.name for gpu in ask_driver().gpus if str(gpu.index) == number), None)
 
     def _certify(self, seed: int) -> CertifyRun:
         pilot = -(-_PILOT // self.batch) * self.batch
