@@ -277,15 +277,23 @@ def batches_of(_: click.Context, __: click.Parameter, text: str | None) -> tuple
 @click.option("--seconds", type=float, default=1.0, show_default=True, help="What one measurement takes about.")
 def main(models: tuple[str, ...], noise_batches: tuple[int, ...] | None, rounds: int, **asked: Any) -> None:
     """Measure, print, write."""
-    gpus = list(ask_driver().gpus) if asked["device"] != "cpu" else []
+    driver = ask_driver()
+    gpus = driver.gpus if asked["device"] != "cpu" else ()
+    if asked["device"] != "cpu" and not gpus:
+        raise click.UsageError(f"there is no GPU to measure: {driver.problem}; try the script out with --device cpu")
     results: dict[str, Any] = {}
     missed = False
     for name in models:
         batches = noise_batches or ((16, 64, 128) if name == "vit-l-14-336" else (32, 128, 512))
-        with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-            entries = prepared(name, Path(folder), batches, asked, stack)
-            measure(entries, rounds)
-            found = [outcome(entry) for entry in entries]
+        try:
+            with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+                entries = prepared(name, Path(folder), batches, asked, stack)
+                measure(entries, rounds)
+                found = [outcome(entry) for entry in entries]
+        except FsError as error:  # the other models may still run
+            console.print(f"{name}: not run: {error}", style="red", markup=False, highlight=False)
+            missed = True
+            continue
         targets = judged(found) if asked["device"] != "cpu" else []
         show(name, found, targets)
         missed |= not all(target["met"] for target in targets)
