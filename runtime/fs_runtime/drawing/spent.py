@@ -3,12 +3,12 @@
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, cast
-
-import numpy as np
+from typing import Any, TypeVar, cast
 
 from fs_runtime.backends import Backend, Block, BlockResult
-from fs_runtime.noise import DrawKey, NoiseBlocks
+from fs_runtime.noise import DrawKey
+
+Source = TypeVar("Source")
 
 
 @dataclass
@@ -29,9 +29,9 @@ class Spent:
         """``backend`` with a clock around its blocks."""
         return cast("Backend", _TimedBackend(backend, self))
 
-    def around_noise(self, noise: NoiseBlocks) -> NoiseBlocks:
+    def around_noise(self, noise: Source) -> Source:
         """``noise`` with a clock around waiting for it."""
-        return cast("NoiseBlocks", _TimedNoise(noise, self))
+        return cast("Source", _TimedNoise(noise, self))
 
 
 class _Timed:
@@ -66,7 +66,7 @@ class _TimedBackend(_Timed):
 
 
 class _TimedNoise(_Timed):
-    def ahead(self, plans: Iterable[Sequence[DrawKey]]) -> Generator[np.ndarray]:
+    def ahead(self, plans: Iterable[Sequence[DrawKey]]) -> Generator[Any]:
         blocks = self._timed.ahead(plans)
         try:
             while True:
