@@ -53,7 +53,7 @@ class BlockParts(msgspec.Struct, frozen=True):
             where the difference of two measurements is less than their errors.
         copy: copies between host and device; none on a CPU; null: not told apart from the encoder.
         encoder: the graph. On a CPU as it runs alone, without noise being made beside it.
-        host: the rest: preparing the image, statistics, Python; below zero by as much as the others overlap on a device.
+        host: the rest: preparing the image, statistics, Python; below zero where the others overlap.
         graph_alone: the graph on noise that lies ready in the host's memory, which a device has to copy.
         noise_alone: the noise with nothing beside it; null where it is made on a device.
     """
