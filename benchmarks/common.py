@@ -5,7 +5,6 @@ import os
 import platform
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +16,8 @@ import click
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fs_runtime.bench.neighbours import Neighbours as Neighbours
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -133,21 +134,6 @@ def quartiles(values: list[float]) -> dict[str, float]:
     return {"median": float(middle), "lower_quartile": float(low), "upper_quartile": float(high)}
 
 
-class Neighbours:
-    """Measures what other processes took of the cores while the context lasted, as a share of them."""
-
-    share = 0.0
-
-    def __enter__(self) -> "Neighbours":
-        self._begun = (time.perf_counter(), _busy(), sum(os.times()[:2]))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        wall, busy, own = self._begun
-        foreign = (_busy() - busy) - (sum(os.times()[:2]) - own)
-        self.share = max(0.0, foreign / ((time.perf_counter() - wall) * (os.cpu_count() or 1)))
-
-
 def verdict(met: bool) -> str:
     """A target's outcome, for a table."""
     return "[green]met[/]" if met else "[bold red]missed[/]"
@@ -169,13 +155,6 @@ def _cpu_model() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.machine()
-
-
-def _busy() -> float:
-    """Seconds that all cores together have worked since the machine started; stolen time is work of others."""
-    fields = [int(field) for field in Path("/proc/stat").read_text(encoding="utf-8").split("\n", 1)[0].split()[1:9]]
-    idle, waiting = fields[3], fields[4]
-    return (sum(fields) - idle - waiting) / os.sysconf("SC_CLK_TCK")
 
 
 def _version(name: str) -> str | None:

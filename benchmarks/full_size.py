@@ -10,7 +10,7 @@ from typing import Any
 
 CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-NAMES = ("vit-b-32", "vit-l-14-336", "siglip-so400m-14-384", "dinov2-giant")
+NAMES = ("vit-b-32", "vit-l-14-336", "siglip-so400m-14-384", "dinov2-giant", "vit-tiny")
 
 
 def save_model(name: str, folder: str | Path) -> None:
@@ -40,6 +40,10 @@ def _made(name: str) -> tuple[Any, int, list[float], list[float]]:
     if name == "vit-b-32":
         config = CLIPVisionConfig(image_size=224, patch_size=32, projection_dim=512)
         return CLIPVisionModelWithProjection(config), 224, CLIP_MEAN, CLIP_STD
+    if name == "vit-tiny":  # to try a benchmark out
+        sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
+        config = CLIPVisionConfig(image_size=32, patch_size=16, projection_dim=16, **sizes)
+        return CLIPVisionModelWithProjection(config), 32, CLIP_MEAN, CLIP_STD
     if name == "vit-l-14-336":
         sizes = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
         config = CLIPVisionConfig(image_size=336, patch_size=14, projection_dim=768, **sizes)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fs_runtime.cli.terminal import megabytes, messages, printable
+from fs_runtime.cli.terminal import next_commands as next_commands
 
 if TYPE_CHECKING:
     from fs_exporters.stage import Stage
@@ -45,11 +46,3 @@ def stage_reporter() -> Iterator[StageReporter]:
             status.update(f"{name}  {done} of {total} images, {left:.0f} s left")
 
         yield StageReporter(on_start=started, on_progress=advanced, on_stage=finished)
-
-
-def next_commands(*lines: str) -> None:
-    """Print the exact commands to run next, on stderr."""
-    console = messages()
-    console.print("next:", style="bold")
-    for line in lines:
-        console.print(f"  {printable(line)}", markup=False, highlight=False, soft_wrap=True)

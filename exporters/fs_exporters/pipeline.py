@@ -14,7 +14,7 @@ import msgspec
 
 from fs_exporters.bundle import add_prototypes, check_free, check_writable, new_folder, unwritable
 from fs_exporters.calibration import CalibrationImages, NoisyBatches, check_calibration
-from fs_exporters.graph import smoothed_graph
+from fs_exporters.graph import multiply_adds, smoothed_graph
 from fs_exporters.onnx import OPSET, OPSETS, trace, write_graph
 from fs_exporters.parity import LEAST_PARITY_DRAWS, PARITY_DRAWS, angle_change, check_parity, measure_bundle
 from fs_exporters.stage import Stage, Watch
@@ -221,6 +221,7 @@ def _fill(
     draft = _draft(encoder.spec, settings.sigma, settings.noise_batch, settings.images)
     traced: Precision = "fp32" if settings.precision == "int8" else settings.precision
     with watch.step("trace") as notes:
+        counted = multiply_adds(smoothed_graph(encoder, no_booster(), images=1))
         external = trace(
             smoothed_graph(encoder, no_booster(), images=settings.images),
             draft.smoothed_inputs,
@@ -252,6 +253,7 @@ def _fill(
         opset=OPSETS.get(settings.precision, OPSET),
         inputs=draft.smoothed_inputs,
         outputs=draft.smoothed_outputs,
+        multiply_adds=counted,
     )
     added = _add_files(folder, encoder.spec, prototypes)
     manifest = msgspec.structs.replace(draft, graphs=(graph,), files=added)

@@ -9,6 +9,7 @@
 Importing the package is cheap: what a name needs is imported when the name is first used.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from fs_runtime.encoder import SmoothedEncoder, SmoothedFeature, load
     from fs_runtime.errors import BackendError, BundleError, FsError, ImageError, InputError
     from fs_runtime.version import __version__
+
+# ONNX Runtime 1.29 and later report the names and hashes of models to Microsoft, and leave an identifier in the home
+# folder, unless this is set before it is imported. Whoever wants that sets the variable to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
     "FeatureCertificate": "fs_runtime.certificates.feature",

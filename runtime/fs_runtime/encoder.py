@@ -21,7 +21,7 @@ from fs_runtime.certificates.settings import CertifySettings, ReferenceKind, who
 from fs_runtime.certification import Bound, Target, reference_of
 from fs_runtime.certification.prediction import LabelTarget
 from fs_runtime.certifying import Certifier, FeatureTask, ImageResult, ManyProgress, PredictionTask, image_facts
-from fs_runtime.drawing import DrawLoop, SmoothJob
+from fs_runtime.drawing import DrawLoop, SmoothJob, Spent
 from fs_runtime.drawing.job import Progress
 from fs_runtime.environment import MOST_THREADS, default_max_pixels, default_threads
 from fs_runtime.errors import InputError
@@ -121,6 +121,10 @@ class SmoothedEncoder:
     def backend(self) -> Backend:
         """What runs the graph."""
         return self._backend
+
+    def watch(self) -> Spent:
+        """What counts from now on where the time of draws goes, for ``fs-runtime bench``."""
+        return self._loop.watch()
 
     def image_sha256(self, image: ImageLike) -> str:
         """Hash of an image's decoded pixels, by which certificates know it.

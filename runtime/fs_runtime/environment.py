@@ -6,7 +6,8 @@
 ``FS_CUDA_GRAPH``       1: capture CUDA graphs, 0: do not; default: 1 for TensorRT plans, 0 for ONNX Runtime
 ======================  ==============================================================================
 
-``NO_COLOR`` is honoured by the terminal library.
+``ORT_DISABLE_TELEMETRY`` is set to 1 for ONNX Runtime where it is not set (in the package's ``__init__``); ``NO_COLOR``
+is honoured by the terminal library.
 """
 
 import os
@@ -24,8 +25,12 @@ def default_threads() -> int:
     Raises:
         InputError: ``FS_THREADS`` is no integer in 1..1024.
     """
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return _positive("FS_THREADS", affinity, MOST_THREADS)
+    return _positive("FS_THREADS", usable_cores(), MOST_THREADS)
+
+
+def usable_cores() -> int:
+    """The number of cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_max_pixels() -> int:

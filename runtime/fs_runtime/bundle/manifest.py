@@ -54,7 +54,10 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class Graph(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One ONNX graph; ``sha256`` covers the file, then its external data in the order listed."""
+    """One ONNX graph; ``sha256`` covers the file, then its external data in the order listed.
+
+    ``multiply_adds`` counts those of the matrix products, convolutions and attention of one draw; None: not counted.
+    """
 
     role: Literal["smoothed", "clean"]
     file: RelativePath
@@ -66,6 +69,7 @@ class Graph(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     opset: Annotated[int, msgspec.Meta(ge=1, le=1000)]
     inputs: Annotated[tuple[Tensor, ...], msgspec.Meta(max_length=16)]
     outputs: Annotated[tuple[Tensor, ...], msgspec.Meta(max_length=16)]
+    multiply_adds: Count | None = None
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

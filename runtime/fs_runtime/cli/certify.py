@@ -13,7 +13,8 @@ from fs_runtime.cli import options
 from fs_runtime.cli.certificate_table import certificate_table, explanation
 from fs_runtime.cli.images import image_list
 from fs_runtime.cli.many_images import Places, Run, divided_alpha, say_summary
-from fs_runtime.cli.terminal import data, messages
+from fs_runtime.cli.next_steps import next_steps
+from fs_runtime.cli.terminal import data, messages, next_commands
 from fs_runtime.encoder import load
 from fs_runtime.report.results import read_line
 
@@ -76,6 +77,8 @@ def certify(
         data().print(certificate_table(run.certificates))
         messages().print(explanation(run.certificates[0]), style="dim", highlight=False, soft_wrap=True)
     say_summary(run, alpha=level, family_alpha=family_alpha, has_target=until is not None)
+    if run.certificates and not as_json:
+        next_commands(*next_steps("certify", bundle, images, run, output=output, opening=opening))
     return run.code
 
 

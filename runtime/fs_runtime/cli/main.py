@@ -4,6 +4,7 @@ from typing import NoReturn
 
 import click
 
+from fs_runtime.cli.bench import bench
 from fs_runtime.cli.certify import certify
 from fs_runtime.cli.classify import classify
 from fs_runtime.cli.doctor import doctor
@@ -29,7 +30,7 @@ def cli() -> None:  # \b is click's mark for a paragraph that keeps its lines
     """  # noqa: D301  # click reads backslash-b as the mark of a paragraph that keeps its lines
 
 
-for command in (certify, classify, search, smooth, replay, report, inspect, verify, schema, doctor):
+for command in (certify, classify, search, smooth, replay, report, inspect, verify, bench, schema, doctor):
     cli.add_command(command)
 
 

@@ -90,12 +90,14 @@ class Run(Generic[Certificate]):
         failed: how many did.
         refused: how many of these after draws were made, whose alpha is spent.
         before: how many were done by an earlier run.
+        saved: file of the first certificate, where there is a folder for them.
     """
 
     def __init__(self, places: Places, light: Callable[[Certificate], Certificate]) -> None:
         """``light`` takes features from a certificate: images may be many."""
         self.certificates: list[Certificate] = []
         self.failed = self.refused = self.before = 0
+        self.saved: Path | None = None
         self._failure = 0
         self._places = places
         self._light = light
@@ -187,8 +189,10 @@ class Run(Generic[Certificate]):
         self.certificates.append(self._light(certificate))
         self._write(certificate.to_json())
         if self._places.save is not None:
+            path = self._places.save / f"{number:04d}-{image.stem}.json"
             with writing(self._places.save):
-                certificate.save(self._places.save / f"{number:04d}-{image.stem}.json")
+                certificate.save(path)
+            self.saved = self.saved or path
 
     def _fail(self, image: Path, error: Exception, drawn_sha256: str | None) -> None:
         tell(error)

@@ -13,7 +13,8 @@ from fs_runtime.certificates.prediction_settings import PredictionSettings
 from fs_runtime.cli import options
 from fs_runtime.cli.images import image_list
 from fs_runtime.cli.many_images import Places, Run, divided_alpha, say_summary
-from fs_runtime.cli.terminal import data, messages
+from fs_runtime.cli.next_steps import next_steps
+from fs_runtime.cli.terminal import data, messages, next_commands
 from fs_runtime.encoder import load
 from fs_runtime.report.results import read_prediction
 
@@ -96,6 +97,10 @@ def predict(
         data().print(table(run.certificates))
         messages().print(explanation(run.certificates), style="dim", highlight=False, soft_wrap=True)
     say_summary(run, alpha=level, family_alpha=family_alpha, has_target=until is not None)
+    if run.certificates and not places.as_json:
+        next_commands(
+            *next_steps(command, bundle, images, run, output=places.output, opening=opening, prototypes=prototypes)
+        )
     return run.code
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 import fs_runtime.schemas
+from fs_runtime.bench.results import BenchLine
 from fs_runtime.certificates.feature import LARGEST_EMBEDDED
 from fs_runtime.certificates.feature import _Wire as FeatureWire
 from fs_runtime.certificates.feature_checks import SLACK
@@ -124,6 +125,29 @@ _DEMANDS: dict[str, dict[str, Schema]] = {
     },
     "ReplayLine": {},
     "Difference": {},
+    "BenchLine": {
+        "noise_batch": _ONE_OR_MORE,
+        "images": _ONE_OR_MORE,
+        "threads": _ONE_OR_MORE,
+        "rounds": _ONE_OR_MORE,
+        "blocks": _ONE_OR_MORE,
+        "alpha": _ALPHA,
+        "other_processes": _SHARE,
+    },
+    "Machine": {"cores": _ONE_OR_MORE},
+    "Spread": {},
+    "BlockParts": {},
+    "Beside": {"batch": _ONE_OR_MORE},
+    "TargetSpeed": {
+        "radius": _NOT_NEGATIVE,
+        "cosine": {"exclusiveMinimum": 0.0, "exclusiveMaximum": 1.0},
+        "alpha": _ALPHA,
+        "most_draws": _ONE_OR_MORE,
+        "certificates": _ONE_OR_MORE,
+        "proved": _COUNT,
+        "many_images": _ONE_OR_MORE,
+    },
+    "Arithmetic": {"multiply_adds": _COUNT, "peak": _POSITIVE},
 }
 # What the types are called in the schemas, where it is not their own name.
 _CALLED = {
@@ -143,6 +167,7 @@ _ROOTS: dict[str, type[Any]] = {
     "error": ErrorLine,
     "smoothed-feature": SmoothedFeatureLine,
     "replay": ReplayLine,
+    "bench": BenchLine,
 }
 
 

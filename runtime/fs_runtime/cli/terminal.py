@@ -80,6 +80,14 @@ def table(*columns: str, title: str | None = None, words: int = 1) -> Table:
     return made
 
 
+def next_commands(*lines: str) -> None:
+    """Print the exact commands to run next, on stderr."""
+    console = messages()
+    console.print("next:", style="bold")
+    for line in lines:
+        console.print(f"  {printable(line)}", markup=False, highlight=False, soft_wrap=True)
+
+
 def megabytes(count: int) -> str:
     """Bytes as MB, or kB where they are few, for people."""
     return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.1f} kB"

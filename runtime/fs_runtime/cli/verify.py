@@ -1,5 +1,6 @@
 """``fs-runtime verify``: is this bundle whole, and does it run here?"""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from fs_runtime.bundle import read_bundle
 from fs_runtime.cli import options
-from fs_runtime.cli.terminal import data, printable
+from fs_runtime.cli.terminal import data, next_commands, printable
 from fs_runtime.encoder import load
 
 
@@ -30,3 +31,5 @@ def verify(bundle: Path, **opening: Any) -> None:
     lines += [f"{bundle / engine.file}: {states[engine.sha256 == ran]}" for engine in manifest.engines]
     for line in lines:
         data().print(printable(line), markup=False, highlight=False, soft_wrap=True)
+    place = shlex.quote(str(bundle))
+    next_commands(f"fs-runtime certify {place} YOUR_PHOTO.jpg", f"fs-runtime bench {place}")

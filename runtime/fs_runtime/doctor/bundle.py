@@ -56,9 +56,12 @@ def _fault(engine: Engine, driver: Driver, versions: dict[str, str]) -> str | No
     return None if None in faults else faults[0]
 
 
-def check_memory(manifest: Manifest, driver: Driver, *, on_gpu: bool) -> Check:
-    """Free memory against what the bundle takes beside the graph's activations, which depend on the encoder."""
-    need, free = _need(manifest, on_gpu=on_gpu), _free(driver, on_gpu=on_gpu)
+def check_memory(manifest: Manifest, driver: Driver, *, on_gpu: bool, plans: bool = False) -> Check:
+    """Free memory against what the bundle takes beside the graph's activations, which depend on the encoder.
+
+    On a GPU either a plan's weights lie there, or, without ``plans``, the graph's.
+    """
+    need, free = _need(manifest, on_gpu=on_gpu, plans=plans), _free(driver, on_gpu=on_gpu)
     where = "GPU memory" if on_gpu else "memory"
     expected = f"{need / 2**20:.0f} MiB of {where}, and the graph's activations"
     if free is None:
@@ -73,11 +76,11 @@ def check_memory(manifest: Manifest, driver: Driver, *, on_gpu: bool) -> Check:
     )
 
 
-def _need(manifest: Manifest, *, on_gpu: bool) -> int:
+def _need(manifest: Manifest, *, on_gpu: bool, plans: bool) -> int:
     """Bytes: weights, two noise batches, outputs, and on the CPU the Gram law's matrix."""
     n, images, dimension = manifest.noise_batch, manifest.images, manifest.dimension
     weights = max((graph.bytes for graph in manifest.graphs), default=0)
-    if on_gpu:
+    if plans:
         weights = max((engine.bytes for engine in manifest.engines), default=weights)
     noise = 2 * 4 * n * 3 * manifest.height * manifest.width
     outputs = 4 * dimension * (images + (n if manifest.has_features else 0))

@@ -7,7 +7,7 @@ from fs_runtime.cuda_driver import ask_driver
 from fs_runtime.doctor.bundle import check_engines, check_memory, open_bundle
 from fs_runtime.doctor.check import Check
 from fs_runtime.doctor.noise import check_noise
-from fs_runtime.doctor.nvidia import check_driver, check_libraries
+from fs_runtime.doctor.nvidia import check_driver, check_libraries, needed_cuda
 from fs_runtime.doctor.onnx_runtime import check_onnx_runtime
 from fs_runtime.doctor.packages import RUNTIME_PACKAGES, check_packages, check_python
 from fs_runtime.doctor.tensorrt import check_tensorrt, tensorrt_versions
@@ -25,14 +25,14 @@ def diagnose(bundle: Path | None = None, *, device: Device = "cpu") -> tuple[Che
     """
     on_gpu = device != "cpu"
     driver = ask_driver(free_memory=True)
-    versions = tensorrt_versions()
+    versions, cuda = tensorrt_versions(), needed_cuda()
     checks = [
         check_python(),
         *check_packages(RUNTIME_PACKAGES),
         *check_onnx_runtime(needs_cpu=device == "cpu", needs_cuda=device == "cuda"),
-        *check_driver(driver, needed=on_gpu),
-        *check_libraries(needed=device == "cuda"),
-        *check_noise(driver, needed=device == "cuda"),
+        *check_driver(driver, needed=on_gpu, cuda=cuda if device == "cuda" else None),
+        *check_libraries(needed=device == "cuda", cuda=cuda),
+        *check_noise(driver, needed=on_gpu),
         *check_tensorrt(versions, needed=device == "tensorrt"),
     ]
     if bundle is not None:
@@ -42,5 +42,5 @@ def diagnose(bundle: Path | None = None, *, device: Device = "cpu") -> tuple[Che
             checks += check_engines(opened, driver, versions, needed=device == "tensorrt")
             checks.append(check_memory(opened.manifest, driver, on_gpu=False))
             if on_gpu:
-                checks.append(check_memory(opened.manifest, driver, on_gpu=True))
+                checks.append(check_memory(opened.manifest, driver, on_gpu=True, plans=device == "tensorrt"))
     return tuple(checks)

@@ -1,5 +1,10 @@
 """ONNX Runtime and its providers that really load: its own list names those it was compiled with."""
 
+import ctypes
+import io
+import re
+from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any
 
 from fs_runtime.doctor.check import Check, judged
@@ -11,6 +16,8 @@ _TINY = bytes.fromhex(
 )
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
+_SHARED = "libonnxruntime_providers_shared.so"
+_LIBRARY = re.compile(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file")
 _REMEDIES = {
     _CPU: "pip install --force-reinstall 'fs-runtime[cpu]', or 'fs-runtime[gpu]' on a GPU server; not both",
     _CUDA: "pip uninstall onnxruntime; pip install 'fs-runtime[gpu]', with CUDA 13 and cuDNN 9",
@@ -33,6 +40,9 @@ def check_onnx_runtime(*, needs_cpu: bool, needs_cuda: bool) -> list[Check]:
             )
         ]
     ort.set_default_logger_severity(4)
+    if hasattr(ort, "preload_dlls"):
+        with redirect_stdout(io.StringIO()):  # it prints what it does not find
+            ort.preload_dlls()
     listed = ort.get_available_providers()
     checks = [Check("onnxruntime", "ok", "installed", f"{ort.__version__}, lists {', '.join(listed)}")]
     for provider in dict.fromkeys((_CPU, _CUDA, *listed)):
@@ -45,13 +55,16 @@ def check_onnx_runtime(*, needs_cpu: bool, needs_cuda: bool) -> list[Check]:
 
 def _check_provider(ort: Any, provider: str, listed: bool, needed: bool) -> Check:
     opened, fault = (_open(ort, provider)) if listed else ([], "not compiled in")
+    fine = opened[:1] == [provider]
+    if listed and not fine:
+        fault = _missing(ort, provider) or fault or f"a session opened {', '.join(opened)} instead"
     name = f"onnxruntime.{provider.removesuffix('ExecutionProvider').lower()}"
     return judged(
         name,
-        opened[:1] == [provider],
+        fine,
         needed=needed,
         expected=f"{provider} loads",
-        actual="loads" if opened[:1] == [provider] else fault or f"a session opened {', '.join(opened)} instead",
+        actual="loads" if fine else fault,
         remedy=_REMEDIES.get(provider, f"install what {provider} needs, or leave it"),
     )
 
@@ -63,3 +76,18 @@ def _open(ort: Any, provider: str) -> tuple[list[str], str]:
     except Exception as error:  # its exception types are not public
         return [], first_line(error)
     return list(session.get_providers()), ""
+
+
+def _missing(ort: Any, provider: str) -> str:
+    """What a provider that does not open lacks: ONNX Runtime only logs it, but the system's loader names it."""
+    folder = Path(getattr(ort, "__file__", "")).parent / "capi"
+    library = folder / f"libonnxruntime_providers_{provider.removesuffix('ExecutionProvider').lower()}.so"
+    if not library.is_file():
+        return ""
+    try:
+        ctypes.CDLL(str(folder / _SHARED), mode=ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(library))
+    except OSError as error:
+        missing = _LIBRARY.search(str(error))
+        return f"{missing[1]} is not found" if missing else first_line(error)
+    return ""

@@ -11,6 +11,7 @@ from fs_runtime.backends import Backend, Block, BlockResult, Noise, NoiseSource
 from fs_runtime.bundle import Manifest
 from fs_runtime.certification import CertificationError
 from fs_runtime.drawing.job import FailedJob, Job, Measured, Share
+from fs_runtime.drawing.spent import Spent
 from fs_runtime.errors import BackendError, FsError, InputError
 from fs_runtime.noise import DrawKey
 
@@ -54,6 +55,13 @@ class DrawLoop:
             yield from self._run_all(jobs)
         finally:
             self._running = False
+
+    def watch(self) -> Spent:
+        """What counts from now on where the time goes."""
+        spent = Spent()
+        self._backend = spent.around_backend(self._backend)
+        self._noise = spent.around_noise(self._noise)
+        return spent
 
     def _run_all(self, jobs: Iterable[AnyJob | FailedJob]) -> Generator[AnyJob | FailedJob]:
         schedule = _Schedule(iter(jobs), batch=self._batch, most_mixed=self._most_mixed)

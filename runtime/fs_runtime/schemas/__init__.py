@@ -7,7 +7,7 @@ from importlib import resources
 
 from fs_runtime.errors import InputError
 
-NAMES: tuple[str, ...] = ("feature", "prediction", "error", "smoothed-feature", "replay")
+NAMES: tuple[str, ...] = ("feature", "prediction", "error", "smoothed-feature", "replay", "bench")
 """What there is a schema of."""
 
 

@@ -1,10 +1,13 @@
 """Importing the packages is cheap, and their public names are there."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from helpers import tiny
 
 import fs_runtime
 
@@ -73,3 +76,27 @@ def test_getattr_raises_when_the_name_is_unknown() -> None:
 def test_errors_carry_their_exit_codes_when_raised() -> None:
     codes = {"FsError": 1, "InputError": 2, "BundleError": 2, "ImageError": 2, "BackendError": 4}
     assert {name: getattr(fs_runtime, name).exit_code for name in codes} == codes
+
+
+@pytest.mark.parametrize(("given", "kept"), [({}, "1"), ({"ORT_DISABLE_TELEMETRY": "0"}, "0")])
+def test_import_switches_onnx_runtimes_telemetry_off_when_nobody_said_otherwise(
+    given: dict[str, str], kept: str
+) -> None:
+    script = "import fs_runtime, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    rest = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    answer = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={**rest, **given}
+    )
+    assert answer.stdout.strip() == kept
+
+
+def test_onnx_runtime_leaves_no_identifier_when_a_bundle_is_served(tmp_path: Path) -> None:
+    bundle = tiny.write_bundle(tmp_path / "bundle")
+    home = tmp_path / "home"
+    home.mkdir()
+    script = "import sys, fs_runtime; fs_runtime.load(sys.argv[1], threads=1).close()"
+    # CI is what switches the telemetry off too, and so would hide that nothing else did.
+    hiding = ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "CI", "GITHUB_ACTIONS", "TF_BUILD")
+    rest = {name: value for name, value in os.environ.items() if name not in hiding}
+    subprocess.run([sys.executable, "-c", script, bundle], check=True, env={**rest, "HOME": str(home)})
+    assert list(home.rglob("*")) == []

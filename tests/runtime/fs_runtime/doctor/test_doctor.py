@@ -2,11 +2,14 @@
 
 import ctypes
 import json
+import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -122,6 +125,35 @@ def test_check_onnx_runtime_fails_when_a_listed_provider_gives_way_to_another(
         assert cuda.actual == "a session opened CPUExecutionProvider instead"
 
 
+def test_check_onnx_runtime_names_the_library_when_a_provider_lacks_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler here, which makes the library that lacks another")
+    folder = tmp_path / "capi"
+    folder.mkdir()
+    for name in ("missing", "onnxruntime_providers_shared"):
+        subprocess.run([compiler, "-shared", "-o", folder / f"lib{name}.so", "-x", "c", "/dev/null"], check=True)
+    linked = ("-Wl,--no-as-needed", f"-L{folder}", "-lmissing")
+    provider = folder / "libonnxruntime_providers_cuda.so"
+    subprocess.run([compiler, "-shared", "-o", provider, "-x", "c", "/dev/null", *linked], check=True)
+    (folder / "libmissing.so").unlink()
+    fake = SimpleNamespace(
+        __version__="1.31",
+        __file__=str(tmp_path / "__init__.py"),
+        set_default_logger_severity=lambda _: None,
+        preload_dlls=lambda: sys.stdout.write("cannot find libcublas.so.13"),
+        get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
+        InferenceSession=lambda *_, **__: SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"]),
+    )
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    checks = check_onnx_runtime(needs_cpu=False, needs_cuda=True)
+    cuda = next(check for check in checks if check.id == "onnxruntime.cuda")
+    assert (cuda.status, cuda.actual) == ("failed", "libmissing.so is not found")
+    assert capsys.readouterr().out == ""
+
+
 def test_check_onnx_runtime_fails_when_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     (check,) = check_onnx_runtime(needs_cpu=True, needs_cuda=False)
@@ -138,6 +170,63 @@ def test_check_driver_names_the_gpu_when_there_is_one() -> None:
     driver, gpu = check_driver(driver_of("8.9"), needed=True)
     assert (driver.status, gpu.status) == ("ok", "ok")
     assert gpu.actual == "Test GPU, compute capability 8.9, 8.0 GiB, 6.0 GiB free"
+
+
+@pytest.mark.parametrize(("wanted", "status"), [("13", "ok"), ("12", "ok"), ("14", "failed")])
+def test_check_driver_fails_when_the_driver_is_older_than_the_cuda_that_is_needed(wanted: str, status: str) -> None:
+    check = check_driver(driver_of("8.9"), needed=True, cuda=wanted)[-1]
+    assert (check.id, check.status) == ("driver.cuda", status)
+    assert check.actual == "the driver supports CUDA up to 13.0"
+    if status == "failed":
+        assert "update NVIDIA's driver to one for CUDA 14" in check.remedy
+        assert check_driver(driver_of("8.9"), needed=False, cuda=wanted)[-1].status == "absent"
+
+
+@pytest.mark.parametrize(
+    ("cuda", "runtime", "cudnn"),
+    [
+        ("12", ("libcudart.so.12", "nvidia-cuda-runtime-cu12"), "nvidia-cudnn-cu12"),
+        ("13", ("libcudart.so.13", "'nvidia-cuda-runtime==13.*'"), "nvidia-cudnn-cu13"),
+    ],
+)
+def test_check_libraries_want_the_cuda_that_onnx_runtime_was_built_with(
+    cuda: str, runtime: tuple[str, str], cudnn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_library(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", no_library)
+    checks = {check.id: check for check in nvidia.check_libraries(needed=True, cuda=cuda)}
+    assert checks["cuda.runtime"].expected == runtime[0]
+    assert runtime[1] in checks["cuda.runtime"].remedy
+    assert checks["cuda.cudnn"].expected == "libcudnn.so.9"
+    assert cudnn in checks["cuda.cudnn"].remedy
+    monkeypatch.setitem(sys.modules, "onnxruntime", SimpleNamespace(cuda_version=f"{cuda}.8"))
+    assert nvidia.needed_cuda() == cuda
+
+
+def test_check_libraries_tell_the_version_when_a_library_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for CUDA's libraries, by the numbers that they are known to give."""
+
+    class Library(dict):  # type: ignore[type-arg]
+        def __init__(self, name: str) -> None:
+            super().__init__(cudaRuntimeGetVersion=self.runtime, cudnnGetVersion=Cudnn())
+
+        def runtime(self, number: Any) -> int:
+            number._obj.value = 13010
+            return 0
+
+    class Cudnn:
+        restype = None
+
+        def __call__(self) -> int:
+            return 91002
+
+    monkeypatch.setattr(ctypes, "CDLL", Library)
+    actual = {check.id: check.actual for check in nvidia.check_libraries(needed=True)}
+    assert actual["cuda.runtime"] == "libcudart.so.13, version 13.1"
+    assert actual["cuda.cublas"] == "libcublas.so.13"
+    assert actual["cuda.cudnn"] == "libcudnn.so.9, version 9.10.2"
 
 
 @pytest.mark.parametrize(("needed", "status"), [(True, "failed"), (False, "absent")])
@@ -271,6 +360,9 @@ def test_check_memory_fails_when_the_bundle_does_not_fit(tmp_path: Path, monkeyp
     monkeypatch.setattr(bundle_checks, "_MEMINFO", meminfo)
     assert check_memory(manifest, NO_GPU, on_gpu=False).status == "failed"
     assert check_memory(manifest, driver_of("8.9"), on_gpu=True).status == "ok"
+    large = msgspec.structs.replace(manifest, engines=(msgspec.structs.replace(ENGINE, bytes=7 << 30),))
+    assert check_memory(large, driver_of("8.9"), on_gpu=True).status == "ok"
+    assert check_memory(large, driver_of("8.9"), on_gpu=True, plans=True).status == "failed"
     assert check_memory(manifest, NO_GPU, on_gpu=True).status == "absent"
 
 
