@@ -15,6 +15,7 @@ from fs_runtime.cli.terminal import printable
 @threads
 @expect_sha256
 @click.option("--model", metavar="MODEL", help="Where the encoder is now, if not where the manifest says.")
+@click.option("--gsb", type=click.Path(path_type=Path), metavar="DIR", help="Where the bundle's booster is, if fitted.")
 @options.parity_draws
 @options.trusting
 @as_json
@@ -23,6 +24,7 @@ def verify(
     threads: int | None,
     expect_sha256: str | None,
     model: str | None,
+    gsb: Path | None,
     parity_draws: int,
     trust_pickle: bool,
     trust_remote_code: bool,
@@ -46,6 +48,7 @@ def verify(
         parity_draws=parity_draws,
         expect_sha256=expect_sha256,
         model=model,
+        gsb=gsb,
         trust_pickle=trust_pickle,
         trust_remote_code=trust_remote_code,
     )

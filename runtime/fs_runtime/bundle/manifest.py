@@ -54,7 +54,10 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class Graph(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One ONNX graph; ``sha256`` covers the file, then its external data in the order listed."""
+    """One ONNX graph; ``sha256`` covers the file, then its external data in the order listed.
+
+    ``clean`` is the bare encoder of a bundle with a booster: the smoothed graph without it, for one draw.
+    """
 
     role: Literal["smoothed", "clean"]
     file: RelativePath
@@ -181,6 +184,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         for side in self.feature_shape:
             product *= side
         return product
+
+    @property
+    def bare(self) -> "Manifest":
+        """The same for the graph of role ``clean``, the bare encoder: one draw of one image a run."""
+        return msgspec.structs.replace(self, noise_batch=1, images=1)
 
     @property
     def has_features(self) -> bool:
