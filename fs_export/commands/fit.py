@@ -178,7 +178,8 @@ def _show(result: "FitResult", as_json: bool) -> None:
         made.add_row(cell(f"{score.sigma:g}"), f"{score.without:.4f}", f"{score.with_gsb:.4f}")
     data().print(made)
     click.echo(
-        f"mean cosine between different photos: {training.clean_between:.3f} clean, {training.boosted_between:.3f} boosted"
+        f"mean cosine between different photos: {training.clean_between:.3f} clean, {training.boosted_between:.3f} "
+        "boosted"
     )
     for name in result.skipped:
         click.echo(printable(f"skipped, could not be read: {name}"), err=True)

@@ -38,7 +38,9 @@ class UNetPurifier(nn.Module):
         )
         self.rising = nn.ModuleList((_blocks(third, at_8), _blocks(second, at_4)))
         self.head = nn.Conv2d(first, 12, 3, padding=1)
-        nn.init.normal_(self.head.weight, std=1e-3)
+        # Rectified channels alone would be too few to carry all of the noise to the output.
+        self.past = nn.Conv2d(first, 12, 1)
+        nn.init.normal_(self.head.weight, std=0.02)
         assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
 
@@ -57,8 +59,8 @@ class UNetPurifier(nn.Module):
         below, right = -height % _STRIDE, -width % _STRIDE
         if below or right:
             normalised = nn.functional.pad(normalised, (0, right, 0, below), mode="replicate")
-        hidden = torch.relu(self.stem(normalised))
-        passed = [hidden]
+        entered = self.stem(normalised)
+        hidden, passed = torch.relu(entered), [entered]
         for down, blocks in zip(self.down, self.falling, strict=True):
             hidden = down(hidden)
             for block in blocks:  # type: ignore[attr-defined]  # a ModuleList
@@ -69,7 +71,7 @@ class UNetPurifier(nn.Module):
             hidden = nn.functional.pixel_shuffle(up(hidden), 2) + passed.pop()
             for block in blocks:
                 hidden = block(hidden, sigma)
-        found = nn.functional.pixel_shuffle(self.head(torch.relu(hidden)), 2)
+        found = nn.functional.pixel_shuffle(self.head(torch.relu(hidden)) + self.past(entered), 2)
         return found[..., :height, :width] if below or right else found
 
 

@@ -9,9 +9,9 @@ from torch import nn
 
 from fs_models.gsb.fitting.workers import Workers
 
-_DECAY = 0.999
+_DECAY = 0.998
 _CLIP = 1.0
-_WARM_UP = 100
+_WARM_UP = 50
 _WEIGHT_DECAY = 1e-4
 Item = TypeVar("Item")
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")

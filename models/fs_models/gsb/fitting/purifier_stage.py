@@ -11,9 +11,9 @@ from fs_models.gsb.fitting.inner import InnerMaps
 from fs_models.gsb.fitting.losses import inner_loss, pixel_loss, robust_loss
 
 CROPS, CROPS_ON_GPU, DRAWS = 4, 32, 2
-_PIXELS_ONLY = 0.04
+_PIXELS_ONLY, _PIXELS_SIDE, _PIXELS_CROPS = 0.15, 0.29, 3
 _INNER, _PIXEL = 0.5, 0.1
-_SIDES = ((0.4, 0.43), (0.8, 0.57), (1.0, 1.0))
+_SIDES = ((0.6, 0.43), (0.88, 0.57), (1.0, 1.0))
 """Until which progress crops have which side, in units of the input."""
 _STEP = 32
 
@@ -34,6 +34,9 @@ class PurifierStage:
 
     def batch(self, step: int, progress: float) -> Batch:
         """The batch of a step."""
+        if progress < _PIXELS_ONLY:
+            height, width = (_rounded(_PIXELS_SIDE, whole) for whole in (self.maker.height, self.maker.width))
+            return self.maker.batch(step, crops=_PIXELS_CROPS * self.crops, draws=DRAWS, height=height, width=width)
         side = next((side for until, side in _SIDES if progress < until), 1.0)
         height, width = (_rounded(side, whole) for whole in (self.maker.height, self.maker.width))
         if not self.flexible:
