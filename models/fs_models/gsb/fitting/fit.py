@@ -147,13 +147,12 @@ class _Fit:
             self._before, self.samples, self.points = state.seconds, state.samples, list(state.points)
             self.on_stage(f"resumed after step {state.step} of the {state.stage}")
             first.restore(_part(tensors, "purifier."), state.purifier_steps)
-            if state.stage == "mapper":
-                second.restore(_part(tensors, "mapper."), state.step)
         if state is None or state.stage == "purifier":
             self._fit_purifier(first)
         finished = averaged(first.module, first.average)
         if self.trouble is None:
-            self._fit_mapper(first, finished, second)
+            resumed = state is not None and state.stage == "mapper"
+            self._fit_mapper(first, finished, second, (state.step, tensors) if state and resumed else None)
         return self._finish(finished, averaged(second.module, second.average), first.steps, second.steps)
 
     def _untrained(self) -> tuple[nn.Module, nn.Module]:
@@ -188,8 +187,10 @@ class _Fit:
         return min(1.0, max(by_steps, by_time))
 
     def _fit_purifier(self, learner: Learner) -> None:
+        if self._purified(learner.steps) >= 1.0:
+            return  # interrupted right after the last step
         maker, device = self._crops("purifier"), self.workers.device
-        copied, good = copy.deepcopy(learner.module), None
+        copied, good = copy.deepcopy(learner.module), _copied(learner.average) if learner.steps else None
         pace = _Pace(self.seconds, self._purified(learner.steps))
         with watched(self.encoder) as inner:
             crops = CROPS if device.type == "cpu" else CROPS_ON_GPU
@@ -207,15 +208,21 @@ class _Fit:
                 now = self._purified(learner.steps)
                 if int(now * LOOKS) > int(before * LOOKS):
                     verdict = self.judge.look(averaged(copied, learner.average), None)
-                    good = {name: value.clone() for name, value in learner.average.items()}
-                    only = {"purifier.": learner}
-                    self._save("purifier", learner.steps, pace.mean_loss, verdict, only, learner.steps)
+                    good = _copied(learner.average)
+                    self._keep("purifier", learner.steps, pace.mean_loss, verdict)
+                    self._save(learner.steps, _named("purifier.", learner.tensors()))
                     pace.begin_look()
                 self.on_progress(pace.progress("purifier", learner.steps, now, self.seconds, self.points))
                 if now >= 1.0:
                     return
 
-    def _fit_mapper(self, first: Learner, purifier: nn.Module, learner: Learner) -> None:
+    def _fit_mapper(
+        self,
+        first: Learner,
+        purifier: nn.Module,
+        learner: Learner,
+        resumed: tuple[int, dict[str, torch.Tensor]] | None,
+    ) -> None:
         minutes, begun = self.request.minutes, self.seconds
         end = math.inf if minutes is None else 60.0 * minutes
 
@@ -232,8 +239,13 @@ class _Fit:
         }
         steps = min(self.request.steps or _MOST_MAPPER_STEPS, _MOST_MAPPER_STEPS)
         copied, pace, started = copy.deepcopy(learner.module), _Pace(self.seconds), self.seconds
-        chosen = _Chosen(self.judge, learner)
-        chosen.offer(self.judge.verdict(raws, averaged(copied, learner.average)))
+        chosen = _Chosen(self.judge.clean_between + _MOST_BETWEEN)
+        chosen.offer(self.judge.verdict(raws, averaged(copied, learner.average)), learner.average)
+        if resumed is not None:
+            step, tensors = resumed
+            learner.restore(_part(tensors, "mapper."), step)
+            best = _part(tensors, "chosen.")
+            chosen.offer(self.judge.verdict(raws, averaged(copied, best)), best)
 
         def progress(step: int) -> float:
             by_time = 0.0 if minutes is None else (self.seconds - started) / max(end - started, 10.0)
@@ -251,9 +263,14 @@ class _Fit:
             now = progress(learner.steps)
             if int(now * LOOKS) > int(before * LOOKS):
                 verdict = self.judge.verdict(raws, averaged(copied, learner.average))
-                chosen.offer(verdict)
-                both = {"purifier.": first, "mapper.": learner}
-                self._save("mapper", learner.steps, pace.mean_loss, verdict, both, first.steps)
+                chosen.offer(verdict, learner.average)
+                self._keep("mapper", learner.steps, pace.mean_loss, verdict)
+                self._save(
+                    first.steps,
+                    _named("purifier.", first.tensors())
+                    | _named("mapper.", learner.tensors())
+                    | _named("chosen.", chosen.average),
+                )
                 pace.begin_look()
             self.on_progress(pace.progress("mapper", learner.steps, now, self.seconds, self.points))
         learner.average = chosen.average
@@ -267,16 +284,8 @@ class _Fit:
             raise FsError(f"{what}, before there was anything good: nothing was written; look at the photos of --data")
         learner.average, self.trouble = good, what
 
-    def _save(
-        self,
-        stage: str,
-        step: int,
-        loss: float,
-        verdict: Verdict,
-        learners: dict[str, Learner],
-        purifier_steps: int,
-    ) -> None:
-        """Add to the curve, and make the fit able to go on from here."""
+    def _keep(self, stage: str, step: int, loss: float, verdict: Verdict) -> None:
+        """Add a look to the curve."""
         self.points.append(
             Point(
                 stage=stage,
@@ -288,20 +297,21 @@ class _Fit:
                 between=verdict.between,
             )
         )
+        self._draw()
+
+    def _save(self, purifier_steps: int, tensors: dict[str, torch.Tensor]) -> None:
+        """Make the fit able to go on from the last look."""
+        last = self.points[-1]
         state = FitState(
             request=self.asked,
-            stage=stage,
-            step=step,
-            seconds=self.seconds,
-            samples=self.samples,
+            stage=last.stage,
+            step=last.step,
+            seconds=last.seconds,
+            samples=last.samples,
             purifier_steps=purifier_steps,
             points=tuple(self.points),
         )
-        tensors = {
-            prefix + name: tensor for prefix, learner in learners.items() for name, tensor in learner.tensors().items()
-        }
         write_state(self.request.output, state, tensors)
-        self._draw()
 
     def _draw(self) -> None:
         bare = {f"{sigma:g}": score for sigma, score in self.bare.scores.items()}
@@ -333,7 +343,7 @@ class _Fit:
             ),
             clean_between=self.judge.clean_between,
             boosted_between=verdict.between,
-            torch=torch.__version__,
+            torch=str(torch.__version__),
             stopped_early=self.trouble,
         )
         write_checkpoint(output, msgspec.structs.replace(untold, training=training), *kept)
@@ -379,21 +389,28 @@ class _Pace:
 
 
 class _Chosen:
-    """The best mapper so far that does not draw different photos together; to begin with, one that does nothing."""
+    """The best mapper so far that does not draw different photos together; the first one offered, if none is better."""
 
-    def __init__(self, judge: Judge, learner: Learner) -> None:
-        self._limit = judge.clean_between + _MOST_BETWEEN
-        self._learner = learner
+    def __init__(self, most_between: float) -> None:
+        self._most_between = most_between
         self._best = -math.inf
         self.average: dict[str, torch.Tensor] = {}
 
-    def offer(self, verdict: Verdict) -> None:
-        """Take the learner's average if it is better."""
+    def offer(self, verdict: Verdict, average: dict[str, torch.Tensor]) -> None:
+        """Take a mapper's averaged weights if they are better."""
         if not self.average:
-            self._limit = max(self._limit, verdict.between)
-        if verdict.mean > self._best and verdict.between <= self._limit:
+            self._most_between = max(self._most_between, verdict.between)
+        if verdict.mean > self._best and verdict.between <= self._most_between:
             self._best = verdict.mean
-            self.average = {name: value.clone() for name, value in self._learner.average.items()}
+            self.average = _copied(average)
+
+
+def _copied(average: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in average.items()}
+
+
+def _named(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {prefix + name: value for name, value in tensors.items()}
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
