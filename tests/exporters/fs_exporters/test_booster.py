@@ -1,6 +1,7 @@
 """Bundles with a booster: what is in them, and that both of their graphs compute what they should."""
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -120,11 +121,9 @@ def test_build_makes_a_plan_when_the_booster_is_fp16(tap: str, tmp_path: Path, m
 def test_export_shares_the_weights_when_they_lie_outside_the_graph(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fs_exporters.onnx import share, trace
-
     # The tiny encoder's weights are 1 to 2 kB; the clean graph's own rest must stay inside it.
-    monkeypatch.setattr(trace, "_LARGEST_INLINE", 1500)
-    monkeypatch.setattr(share, "_SMALLEST", 64)
+    monkeypatch.setattr(import_module("fs_exporters.onnx.trace"), "_LARGEST_INLINE", 1500)
+    monkeypatch.setattr(import_module("fs_exporters.onnx.share"), "_SMALLEST", 64)
     result = _export(tmp_path, "pooled", parity_draws=4)
     smoothed, clean = result.manifest.graphs
     assert smoothed.external_data == clean.external_data == ("model.onnx.data",)
