@@ -62,7 +62,10 @@ class Batch:
         noisy = repeated + sigma.view(-1, 1, 1, 1) * noise
         size = math.ceil(len(crops) / count)
         rows = size * self.draws
-        return [Part(*part) for part in zip(crops.split(size), noisy.split(rows), sigma.split(rows), strict=True)]
+        return [
+            Part(*part)
+            for part in zip(torch.split(crops, size), torch.split(noisy, rows), torch.split(sigma, rows), strict=True)
+        ]
 
 
 @dataclass(frozen=True)

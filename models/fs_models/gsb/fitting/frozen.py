@@ -65,7 +65,10 @@ def _pairs(encoder: nn.Module, trial: torch.Tensor) -> list[tuple[str, str]]:
 
 
 def _fold(encoder: nn.Module, convolution: str, norm: str) -> None:
-    _replace(encoder, convolution, fuse_conv_bn_eval(encoder.get_submodule(convolution), encoder.get_submodule(norm)))  # type: ignore[type-var]
+    before, behind = encoder.get_submodule(convolution), encoder.get_submodule(norm)
+    assert isinstance(before, nn.Conv2d)
+    assert isinstance(behind, nn.BatchNorm2d)
+    _replace(encoder, convolution, fuse_conv_bn_eval(before, behind))
     _replace(encoder, norm, nn.Identity())
 
 
