@@ -400,7 +400,7 @@ def test_load_refuses_when_backend_device_or_hash_is_wrong(pooled_bundle: Path) 
 
 
 def test_load_names_the_role_when_the_bundle_has_only_a_clean_graph(tmp_path: Path) -> None:
-    root = tiny.write_bundle(tmp_path, graph={"role": "clean"})
+    root = tiny.write_bundle(tmp_path, noise_batch=1, graph={"role": "clean"})
     with pytest.raises(BundleError, match="no graph of role 'smoothed'"):
         fs_runtime.load(root)
 
