@@ -22,6 +22,7 @@ from fs_runtime.cli.terminal import printable
 @attacking
 @options.loading
 @options.trusting
+@click.option("--model", "encoder_at", metavar="MODEL", help="Where a bundle's encoder is now, if elsewhere.")
 @click.option("--seed", type=SeedType(), default=0, show_default=True, help="Of noise and attacks.")
 @options.output("Folder for evaluation.json, evaluation.md and the results as they come.")
 @click.option("--resume", is_flag=True, help="Go on with the results in the folder: images that are done are kept.")
@@ -55,6 +56,7 @@ def evaluate(
     revision: str | None,
     trust_pickle: bool,
     trust_remote_code: bool,
+    encoder_at: str | None,
     seed: int,
     output: Path,
     resume: bool,
@@ -68,8 +70,8 @@ def evaluate(
     feature, certified cosines, labels, and all of it under attack through the whole smoothed pipeline. What runs is the
     PyTorch module that bundles are traced from.
 
-    `--size small`, the default on a CPU, takes minutes and attacks weakly; `--size full`, the default elsewhere, is 200
-    images, 50 steps and 16 noisy copies a step.
+    `--size small`, the default on a CPU, takes minutes a photo for a small CNN and attacks weakly; `--size full`, the
+    default elsewhere, is 200 images, 50 steps and 16 noisy copies a step.
     """
     from fs_exporters.evaluation import EFFORTS, EvaluationPlaces, EvaluationSettings, evaluate_model
     from fs_models.encoders import LoadRequest
@@ -105,6 +107,7 @@ def evaluate(
             EvaluationPlaces(output, resume=resume, overwrite=overwrite),
             gsb=gsb,
             prototypes=prototypes,
+            encoder_at=encoder_at,
             threads=threads,
             watch=watch,
         )

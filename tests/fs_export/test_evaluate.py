@@ -33,10 +33,10 @@ def _tiny() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def bundle_of_tiny(folder: Path) -> Path:
+def bundle_of_tiny(folder: Path, model: str = tiny_torch.MODEL) -> Path:
     """A bundle that states the tiny encoder's facts; nothing here runs its graph."""
     spec = tiny_torch.tiny_adapter().spec
-    source = Source(model=spec.model, revision=spec.revision)
+    source = Source(model=model, revision=spec.revision)
     return tiny.write_bundle(folder, source=source, preprocess=spec.preprocess)
 
 
@@ -94,6 +94,17 @@ def test_evaluate_takes_the_bundles_sigma_and_prototypes_when_model_is_a_bundle(
     other = evaluate(photos, tmp_path / "other", "--tap", "pooled", model=bundle)
     assert other.code == 2
     assert "leave out --tap" in other.err
+
+
+def test_evaluate_finds_the_bundles_encoder_when_it_is_elsewhere_now(photos: Path, tmp_path: Path) -> None:
+    bundle = bundle_of_tiny(tmp_path / "bundle", model="elsewhere")
+    short = ("--goals", "turn", "--attacks", "linf")
+    assert evaluate(photos, tmp_path / "out", *short, model=bundle).code == 2
+    outcome = evaluate(photos, tmp_path / "out", *short, "--model", tiny_torch.MODEL, model=bundle)
+    assert outcome.code == 0, outcome.err
+    outcome = evaluate(photos, tmp_path / "other", "--sigma", "0.25", "--model", tiny_torch.MODEL)
+    assert outcome.code == 2
+    assert "tiny-8 is no bundle: leave it out" in " ".join(outcome.err.split())
 
 
 def test_evaluate_takes_prototypes_of_a_file_when_one_is_named(photos: Path, tmp_path: Path) -> None:

@@ -31,20 +31,21 @@ class _Opened:
 
 
 def evaluate_model(
-    request: LoadRequest,
+    model: str | LoadRequest,
     data: str | Path,
     settings: EvaluationSettings,
     places: EvaluationPlaces,
     *,
     gsb: str = NONE,
     prototypes: str | None = None,
+    encoder_at: str | None = None,
     threads: int | None = None,
     watch: Watch = Watch(),  # noqa: B008  # it is frozen
 ) -> Evaluation:
     """Evaluate an encoder by its name, or the one that a bundle was exported from, at the bundle's sigma.
 
     Args:
-        request: whose ``model`` may be the folder of a bundle too.
+        model: encoder id or folder, or the folder of a bundle; a request says more, such as the tap.
         data: folder of images.
         settings: what to do; no sigmas: the bundle's.
         places: where results go.
@@ -53,13 +54,15 @@ def evaluate_model(
             ``"none"``: it is the one that comes with the package.
         prototypes: a name of those that come with the encoder or lie in the bundle, a ``.safetensors`` file of them, or
             ``"none"``; None: the only ones that there are.
-        threads: for the noise; default: the cores this process may use.
+        encoder_at: where a bundle's encoder is now, if not where the manifest says.
+        threads: for the noise and PyTorch; default: the cores this process may use.
         watch: what is told of the progress.
 
     Raises:
         InputError: an argument is out of range, or the encoder, its prototypes, images or labels cannot be had.
     """
-    opened, settings = _opened(request, settings)
+    request = LoadRequest(model) if isinstance(model, str) else model
+    opened, settings = _opened(request, settings, encoder_at)
     boosters, sha256 = _boosters(gsb, opened, settings.sigmas)
     return evaluate_encoder(
         opened.encoder,
@@ -75,9 +78,15 @@ def evaluate_model(
     )
 
 
-def _opened(request: LoadRequest, settings: EvaluationSettings) -> tuple[_Opened, EvaluationSettings]:
+def _opened(
+    request: LoadRequest, settings: EvaluationSettings, encoder_at: str | None
+) -> tuple[_Opened, EvaluationSettings]:
     """The encoder, and the settings with their sigmas."""
     if not (Path(request.model) / MANIFEST).is_file():
+        if encoder_at is not None:
+            raise InputError(
+                f"--model says where a bundle's encoder is, and {request.model} is no bundle: leave it out"
+            )
         settings.check()
         return _Opened(load_encoder(request), None), settings
     bundle = read_bundle(request.model)
@@ -92,7 +101,8 @@ def _opened(request: LoadRequest, settings: EvaluationSettings) -> tuple[_Opened
         )
     settings = replace(settings, sigmas=(sigma,))
     settings.check()
-    encoder = encoder_of(bundle, trust_pickle=request.trust_pickle, trust_remote_code=request.trust_remote_code)
+    trust = {"trust_pickle": request.trust_pickle, "trust_remote_code": request.trust_remote_code}
+    encoder = encoder_of(bundle, model=encoder_at, **trust)
     return _Opened(encoder, bundle), settings
 
 

@@ -80,7 +80,7 @@ def evaluate_encoder(
     What runs is the PyTorch module that bundles are traced from, in fp32, since attacks need its gradients.
 
     Args:
-        encoder: bare encoder.
+        encoder: bare encoder; it is frozen and moved to the device.
         data: folder of images, at any depth.
         settings: what to do.
         places: where results go.

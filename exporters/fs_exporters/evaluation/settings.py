@@ -47,7 +47,7 @@ EFFORTS: dict[Size, Effort] = {
     "small": Effort(images=4, draws=256, pilot=64, steps=10, attack_draws=4, measuring=32),
     "full": Effort(images=200, draws=512, pilot=128, steps=FULL_STEPS, attack_draws=FULL_DRAWS, measuring=256),
 }
-"""``small`` takes minutes on a CPU, and its attacks are weak; ``full`` is for a GPU."""
+"""``small`` is for a CPU, and its attacks are weak; ``full`` is for a GPU."""
 
 
 @dataclass(frozen=True)
