@@ -49,19 +49,9 @@ def verify_bundle(
     """
     check_parity_draws(parity_draws)
     bundle = read_bundle(path, expect_sha256=expect_sha256)
-    source = bundle.manifest.source
-    if (source.revision or "").startswith(FOLDER_REVISION) and not Path(split_part(model or source.model)[0]).exists():
-        raise InputError(
-            f"{path} was exported from the folder {source.model}, which is not here: say where it is with --model"
-        )
-    size = (bundle.manifest.height, bundle.manifest.width)
-    request = LoadRequest(
-        model or source.model, bundle.manifest.tap, source.revision, trust_pickle, trust_remote_code, size
-    )
-    encoder = load_encoder(request)
-    _check_same_facts(bundle, encoder.spec)
+    encoder = encoder_of(bundle, model=model, trust_pickle=trust_pickle, trust_remote_code=trust_remote_code)
     _check_same_prototypes(bundle, encoder)
-    chosen = _same_booster(bundle, encoder, gsb)
+    chosen = same_booster(bundle, encoder, gsb)
     threads = threads or default_threads()
     parity = measure_bundle(bundle, encoder, threads=threads, draws=parity_draws, booster=chosen.booster)
     check_parity(parity)
@@ -70,7 +60,31 @@ def verify_bundle(
     return parity
 
 
-def _same_booster(bundle: Bundle, encoder: EncoderAdapter, gsb: str | Path | None) -> ChosenBooster:
+def encoder_of(
+    bundle: Bundle, *, model: str | None = None, trust_pickle: bool = False, trust_remote_code: bool = False
+) -> EncoderAdapter:
+    """The encoder that a bundle was exported from, loaded again; arguments as of :func:`verify_bundle`.
+
+    Raises:
+        InputError: it cannot be loaded here.
+        ParityError: it is another one than the manifest states.
+    """
+    source = bundle.manifest.source
+    if (source.revision or "").startswith(FOLDER_REVISION) and not Path(split_part(model or source.model)[0]).exists():
+        raise InputError(
+            f"{bundle.root} was exported from the folder {source.model}, which is not here: say where it is with "
+            "--model"
+        )
+    size = (bundle.manifest.height, bundle.manifest.width)
+    request = LoadRequest(
+        model or source.model, bundle.manifest.tap, source.revision, trust_pickle, trust_remote_code, size
+    )
+    encoder = load_encoder(request)
+    _check_same_facts(bundle, encoder.spec)
+    return encoder
+
+
+def same_booster(bundle: Bundle, encoder: EncoderAdapter, gsb: str | Path | None) -> ChosenBooster:
     """The booster inside a bundle, from where it is now.
 
     Raises:
