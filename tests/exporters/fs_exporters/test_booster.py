@@ -33,7 +33,7 @@ def boosted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return _export(folder, request.param), folder / "gsb"
 
 
-def _export(folder: Path, tap: Any, **settings: Any) -> ExportResult:
+def _export(folder: Path, tap: Any, purifier: Any = tiny_gsb.SIZES, **settings: Any) -> ExportResult:
     with tiny_torch.registered():
         return export_bundle(
             tiny_torch.MODEL,
@@ -42,7 +42,7 @@ def _export(folder: Path, tap: Any, **settings: Any) -> ExportResult:
             output=folder / "bundle",
             tap=tap,
             threads=1,
-            gsb=tiny_gsb.write(folder / "gsb", tap),
+            gsb=tiny_gsb.write(folder / "gsb", tap, purifier=purifier),
             **settings,
         )
 
@@ -184,3 +184,17 @@ def test_fit_command_names_the_booster_when_done(photos: Path, tmp_path: Path) -
     bad = invoke(cli, "fit", tiny_torch.MODEL, "--data", photos, "--sigma", "loud", "-o", tmp_path / "x")
     assert bad.code == 2
     assert "'loud' is no list of numbers" in bad.err
+
+
+@needs_rtx
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_build_makes_a_plan_when_the_purifier_is_a_diffusion_network(
+    precision: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("diffusers", reason="diffusers is not installed: pip install 'fs-export[diffusion]'")
+    monkeypatch.setattr(build, "ask_driver", lambda: NO_GPU)
+    result = _export(tmp_path, "pooled", precision=precision, parity_draws=4, purifier=tiny_gsb.diffusion_sizes())
+    assert result.manifest.gsb is not None
+    assert result.manifest.gsb.kind == "diffusion + pooled"
+    (engine,) = build_engines(result.path, BuildRequest("tensorrt-rtx", ("8.9",), threads=1)).engines
+    assert engine.precision_observed == precision

@@ -3,7 +3,7 @@
 import json
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 import torch
@@ -16,18 +16,6 @@ from fs_runtime.errors import InputError
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.5)
 SCHEDULE = tuple(alphas_cumprod({}, Path()))
-TINY: dict[str, Any] = {
-    "_class_name": "UNet2DModel",
-    "sample_size": 8,
-    "in_channels": 3,
-    "out_channels": 3,
-    "block_out_channels": [8, 8],
-    "layers_per_block": 1,
-    "norm_num_groups": 4,
-    "down_block_types": ["DownBlock2D", "DownBlock2D"],
-    "up_block_types": ["UpBlock2D", "UpBlock2D"],
-    "add_attention": False,
-}
 
 
 class _Knowing(nn.Module):
@@ -91,7 +79,7 @@ def test_read_diffusers_folder_refuses_when_it_is_no_purifier(tmp_path: Path) ->
     with pytest.raises(InputError, match="missing"):
         read_diffusers_folder(tmp_path, spec)
     for changes, words in (({"_class_name": "VQModel"}, "VQModel"), ({"in_channels": 4}, "RGB")):
-        (tmp_path / "config.json").write_text(json.dumps(TINY | changes))
+        (tmp_path / "config.json").write_text(json.dumps(tiny_gsb.TINY_DIFFUSION | changes))
         with pytest.raises(InputError, match=words):
             read_diffusers_folder(tmp_path, spec)
 
@@ -99,14 +87,14 @@ def test_read_diffusers_folder_refuses_when_it_is_no_purifier(tmp_path: Path) ->
 def test_make_network_names_the_extra_when_diffusers_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "diffusers", None)
     with pytest.raises(InputError, match=r"fs-export\[diffusion\]"):
-        make_network(TINY)
+        make_network(tiny_gsb.TINY_DIFFUSION)
 
 
 def test_read_diffusers_folder_gives_the_network_when_it_was_saved(tmp_path: Path) -> None:
     diffusers = pytest.importorskip(
         "diffusers", reason="diffusers is not installed: pip install 'fs-export[diffusion]'"
     )
-    network = diffusers.UNet2DModel(**{key: value for key, value in TINY.items() if key[0] != "_"})
+    network = diffusers.UNet2DModel(**{key: value for key, value in tiny_gsb.TINY_DIFFUSION.items() if key[0] != "_"})
     tiny_gsb.randomise(network)
     network.save_pretrained(tmp_path)
     spec = tiny_torch.tiny_adapter().spec
