@@ -3,12 +3,12 @@
     python benchmarks/attack.py --photos DIR --limit 4
 
 certifies each photo on the bundle (default: scikit-image's four), then attacks it at r = sigma/4, sigma/2 and sigma by
-projected gradient descent through the PyTorch module of the same graph (benchmarks/pgd.py), away from the certified
-reference and towards the next photo's, and keeps the attack that turned the feature furthest. Pixels are not clipped to
-[0, 1]: a certificate covers every perturbation, and unclipped attacks are stronger. Then the bundle measures the
-smoothed feature at the attacked pixels with fresh draws: its angle to the reference, and a lower confidence bound of
-that angle at the same alpha. Writes benchmarks/results/attack.json. Exit code 1 where a lower bound exceeds the
-certified angle.
+projected gradient descent through the PyTorch module of the same graph (fs_exporters.evaluation.attack), away from the
+certified reference and towards the next photo's, and keeps the attack that turned the feature furthest. Pixels are not
+clipped to [0, 1]: a certificate covers every perturbation, and unclipped attacks are stronger. Then the bundle measures
+the smoothed feature at the attacked pixels with fresh draws: its angle to the reference, the draws' scatter taken out,
+and a lower confidence bound of that angle at the same alpha. Writes benchmarks/results/attack.json. Exit code 1 where a
+lower bound exceeds the certified angle.
 """
 
 import math
@@ -33,17 +33,17 @@ from common import (
     verdict,
     write_results,
 )
-from drawn import Drawn, FeatureSource, Floats, keep_option
-from pgd import Loss, Pgd, targeted, turning
+from drawn import FeatureSource, Floats, keep_option
 from rich.progress import Progress
 from rich.table import Table
 
-from fs_exporters.graph import smoothed_graph
+from fs_exporters.evaluation.attack import L2, Loss, OfMean, Pgd, targeted, turning
+from fs_exporters.evaluation.turned import Turned, turned
+from fs_exporters.graph import SmoothedGraph, smoothed_graph
 from fs_models.encoders import LoadRequest, load_encoder
 from fs_models.gsb import no_booster
 from fs_runtime.bundle import read_bundle
 from fs_runtime.certification import CertifiedCurve, certify_features, reference_of
-from fs_runtime.certification.confidence.score import ScoreSequence
 from fs_runtime.grid import to_grid
 from fs_runtime.preprocess import PreparedImage
 
@@ -87,41 +87,6 @@ class Certified:
 
 
 @dataclass(frozen=True)
-class Turned:
-    """The angle in degrees from a reference to the smoothed feature at some pixels.
-
-    Attributes:
-        estimate: of the mean of all draws; their noise makes it a little large.
-        lower: lower confidence bound at alpha.
-    """
-
-    estimate: float
-    lower: float
-
-
-def turned(drawn: Drawn, reference: Floats) -> Turned:
-    """The angle to ``reference`` [D], from draws that are independent of it.
-
-    The pilot's draws choose a direction w across the reference v. The others bound two fixed numbers: <f_hat, w> from
-    below, which the part of f_hat across v is no shorter than, and <f_hat, v> from above, each at alpha / 2.
-    """
-    mean = np.concatenate([drawn.pilot, drawn.features]).mean(axis=0)
-    along = float(mean @ reference)
-    estimate = math.atan2(float(np.linalg.norm(mean - along * reference)), along)
-    across = drawn.pilot.mean(axis=0)
-    across -= (across @ reference) * reference
-    across /= np.linalg.norm(across)
-    bounds = []
-    for vector in (across, reference):
-        sequence = ScoreSequence(drawn.pilot @ vector, ALPHA, len(drawn.features))
-        sequence.update(drawn.features @ vector)
-        bounds.append(sequence.score())
-    shortest, longest = 2.0 * bounds[0].lower - 1.0, 2.0 * bounds[1].upper - 1.0
-    lower = math.atan2(shortest, max(longest, 0.0)) if shortest > 0.0 else 0.0
-    return Turned(math.degrees(estimate), math.degrees(lower))
-
-
-@dataclass(frozen=True)
 class Attacker:
     """The white-box attack, and what measures it.
 
@@ -137,7 +102,7 @@ class Attacker:
     """
 
     source: FeatureSource
-    module: torch.nn.Module
+    module: SmoothedGraph
     device: str
     steps: int
     draws: int
@@ -147,29 +112,25 @@ class Attacker:
 
     def measured(self, image: PreparedImage, reference: Floats, draws: int, seed: int) -> Turned:
         """The angle of the smoothed feature at an image, from fresh draws."""
-        return turned(self.source.draw(image, pilot=draws // 4, draws=draws - draws // 4, seed=seed), reference)
+        drawn = self.source.draw(image, pilot=draws // 4, draws=draws - draws // 4, seed=seed)
+        return turned(drawn.pilot, drawn.features, reference, ALPHA)
 
     def strongest(
         self, image: PreparedImage, reference: Floats, target: Floats, radius: float, seed: int
     ) -> tuple[PreparedImage, str]:
         """The attacked image that turned the feature furthest, and by which loss."""
-        attacks = Pgd(self.source.manifest.sigma, radius, self.steps, self.draws)
+        attacks = Pgd(L2(radius), self.source.manifest.sigma, self.steps, self.draws, boxed=False)
         losses: dict[str, Loss] = {
             "turning": turning(self._tensor(reference)),
             "targeted": targeted(self._tensor(target)),
         }
         pixels = self._tensor(image.pixel_values)
-        nothing = self._tensor(np.zeros(len(reference)))
         generator = torch.Generator(self.device).manual_seed(seed)
-
-        def encode(noisy: torch.Tensor) -> torch.Tensor:
-            features: torch.Tensor = self.module(noisy, torch.zeros_like(noisy[:1]), nothing)[3]
-            return features
-
         best = (-1.0, image, "")
         for name, loss in losses.items():
             for _ in range(self.restarts):
-                delta = attacks.attacked(encode, pixels, loss, generator).double().cpu().numpy()
+                found = attacks.attacked(self.module.unit_features, pixels, OfMean(loss), generator)
+                delta = found.double().cpu().numpy()
                 delta *= min(1.0, radius / float(np.linalg.norm(delta)))
                 attacked = replace(image, pixel_values=to_grid(image.pixel_values + delta))
                 angle = self.measured(attacked, reference, CHOOSING, self.seed + 1).estimate

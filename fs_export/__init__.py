@@ -11,6 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fs_exporters.evaluation import EvaluationPlaces, EvaluationSettings
+    from fs_exporters.evaluation import evaluate_model as evaluate
     from fs_exporters.parity import ParityError
     from fs_exporters.pipeline import ExportResult
     from fs_exporters.pipeline import export_bundle as export
@@ -19,15 +21,28 @@ if TYPE_CHECKING:
     from fs_models.prototypes import PrototypeRequest
 
 _HOMES = {
+    "EvaluationPlaces": ("fs_exporters.evaluation", "EvaluationPlaces"),
+    "EvaluationSettings": ("fs_exporters.evaluation", "EvaluationSettings"),
     "ExportResult": ("fs_exporters.pipeline", "ExportResult"),
     "ParityError": ("fs_exporters.parity", "ParityError"),
     "PrototypeRequest": ("fs_models.prototypes", "PrototypeRequest"),
     "Stage": ("fs_exporters.stage", "Stage"),
+    "evaluate": ("fs_exporters.evaluation", "evaluate_model"),
     "export": ("fs_exporters.pipeline", "export_bundle"),
     "verify": ("fs_exporters.verify", "verify_bundle"),
 }
 
-__all__ = ["ExportResult", "ParityError", "PrototypeRequest", "Stage", "export", "verify"]
+__all__ = [
+    "EvaluationPlaces",
+    "EvaluationSettings",
+    "ExportResult",
+    "ParityError",
+    "PrototypeRequest",
+    "Stage",
+    "evaluate",
+    "export",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

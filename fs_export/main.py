@@ -7,7 +7,9 @@ import click
 from fs_export.commands.build import build
 from fs_export.commands.demo import demo
 from fs_export.commands.doctor import doctor
+from fs_export.commands.evaluate import evaluate
 from fs_export.commands.export import export
+from fs_export.commands.fit import fit
 from fs_export.commands.list import list_encoders
 from fs_export.commands.verify import verify
 from fs_runtime.cli.run import run
@@ -24,7 +26,7 @@ def cli() -> None:  # \b is click's mark for a paragraph that keeps its lines
     """  # noqa: D301  # click reads backslash-b as the mark of a paragraph that keeps its lines
 
 
-for command in (export, build, verify, demo, list_encoders, doctor):
+for command in (export, build, verify, fit, evaluate, demo, list_encoders, doctor):
     cli.add_command(command)
 
 

@@ -113,6 +113,14 @@ prototypes = options.group(
     click.option("--gallery", type=_FILE, help="Each image in DIR as a prototype, for search.", metavar="DIR"),
 )
 
+gsb = click.option(
+    "--gsb",
+    default="none",
+    show_default=True,
+    metavar="none|default|DIR",
+    help="Smoothness booster in the graph: default is the one that comes with fs-export, DIR one that fit made.",
+)
+
 overwrite = click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
 
 

@@ -59,6 +59,7 @@ def test_export_wheel_holds_the_names_and_their_licence_when_built(tmp_path):
         names = files.namelist()
         data = "fs_models/encoders/data"
         assert files.read(f"{data}/imagenet.names.txt").count(b"\n") == 1000
+        assert files.read(f"{data}/imagenet.ids.txt").count(b"\n") == 1000
         notice = files.read(f"{data}/NOTICE")
         assert b"WordNet 3.0 Copyright 2006 by Princeton University" in notice
         (licence,) = [name for name in names if "/licenses/" in name and name.endswith("/NOTICE")]

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -16,14 +17,21 @@ from fs_exporters.bundle import add_prototypes, check_free, check_writable, new_
 from fs_exporters.calibration import CalibrationImages, NoisyBatches, check_calibration
 from fs_exporters.graph import multiply_adds, smoothed_graph
 from fs_exporters.onnx import OPSET, OPSETS, trace, write_graph
-from fs_exporters.parity import LEAST_PARITY_DRAWS, PARITY_DRAWS, angle_change, check_parity, measure_bundle
+from fs_exporters.parity import (
+    LEAST_PARITY_DRAWS,
+    PARITY_DRAWS,
+    angle_change,
+    check_parity,
+    measure_bare,
+    measure_bundle,
+)
 from fs_exporters.stage import Stage, Watch
 from fs_models.encoders import EncoderAdapter, EncoderSpec, LoadRequest, OfferedPrototypes, load_encoder
-from fs_models.gsb import no_booster
+from fs_models.gsb import NONE, ChosenBooster, choose_booster, no_booster
 from fs_models.prototypes import PrototypeRequest, requested_prototypes
 from fs_runtime.bundle import MANIFEST, SCHEMA_VERSION, Bundle, Manifest, read_bundle
 from fs_runtime.bundle.files import digest, total_bytes
-from fs_runtime.bundle.manifest import Calibration, File, Graph, Parity, Precision, Source, Tap
+from fs_runtime.bundle.manifest import Booster, Calibration, File, Graph, Parity, Precision, Source, Tap
 from fs_runtime.bundle.prototypes import prototype_names
 from fs_runtime.environment import default_threads
 from fs_runtime.errors import InputError
@@ -34,6 +42,9 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "bf16", "int8")
 
 GRAPH = "model.onnx"
 """The smoothed graph's file in a bundle."""
+
+CLEAN = "clean.onnx"
+"""The bare encoder's, in a bundle with a booster."""
 
 _LARGEST_BATCH = 4096
 _MOST_IMAGES = 64
@@ -76,6 +87,7 @@ def export_bundle(
     threads: int | None = None,
     calibration: str | Path | None = None,
     parity_draws: int = PARITY_DRAWS,
+    gsb: str | Path = NONE,
     on_start: Callable[[str], None] = lambda _: None,
     on_progress: Callable[[str, int, int], None] = lambda _, __, ___: None,
     on_stage: Callable[[Stage], None] = lambda _: None,
@@ -101,13 +113,15 @@ def export_bundle(
         calibration: folder of photos like those the encoder will see, which the scales of int8 come from.
         parity_draws: draws that the parity gate compares certificates on; with fewer than 32 it compares none, and the
             manifest says so.
+        gsb: ``"none"``, ``"default"`` for the booster that comes with the package, or the folder of one that
+            ``fs-export fit`` made (docs/gsb.md).
         on_start: called with the name of each step as it begins.
         on_progress: called with a long step's name, the images done, and the images in all.
         on_stage: called with each finished step.
 
     Raises:
-        InputError: an argument is out of range, the output exists, the model cannot be loaded, or int8 has too few
-            photos to calibrate on.
+        InputError: an argument is out of range, the output exists, the model cannot be loaded, the booster is of
+            another encoder, tap, size or sigma, or int8 has too few photos to calibrate on.
         ParityError: the graph does not compute what the encoder computes; nothing is written.
     """
     output = Path(output)
@@ -124,10 +138,14 @@ def export_bundle(
         encoder = load_encoder(request)
         parameters = sum(parameter.numel() for parameter in encoder.parameters())
         notes.detail = f"{model}, {parameters / 1e6:.2f} M parameters"
+        chosen = choose_booster(gsb, encoder, sigma)
+        if chosen.kind is not None:
+            parameters = sum(parameter.numel() for parameter in chosen.booster.parameters())
+            notes.detail += f"; booster {chosen.kind}, {parameters / 1e6:.2f} M parameters"
     sets = _prototypes(prototypes, encoder, sigma, watch, on_progress)
     try:
         with new_folder(output, overwrite=overwrite) as folder:
-            manifest = _fill(folder, encoder, sets, settings, watch, on_progress)
+            manifest = _fill(folder, encoder, chosen, sets, settings, watch, on_progress)
             with watch.step("write") as notes:
                 (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
                 written = read_bundle(folder)
@@ -212,18 +230,19 @@ class _Settings:
 def _fill(
     folder: Path,
     encoder: EncoderAdapter,
+    chosen: ChosenBooster,
     prototypes: Mapping[str, OfferedPrototypes],
     settings: _Settings,
     watch: Watch,
     on_progress: Callable[[str, int, int], None],
 ) -> Manifest:
     """Write everything but the manifest."""
-    draft = _draft(encoder.spec, settings.sigma, settings.noise_batch, settings.images)
+    draft = _draft(encoder.spec, settings.sigma, settings.noise_batch, settings.images, chosen)
     traced: Precision = "fp32" if settings.precision == "int8" else settings.precision
     with watch.step("trace") as notes:
-        counted = multiply_adds(smoothed_graph(encoder, no_booster(), images=1))
+        counted = multiply_adds(smoothed_graph(encoder, chosen.booster, images=1))
         external = trace(
-            smoothed_graph(encoder, no_booster(), images=settings.images),
+            smoothed_graph(encoder, chosen.booster, images=settings.images),
             draft.smoothed_inputs,
             draft.smoothed_outputs,
             folder / GRAPH,
@@ -241,28 +260,68 @@ def _fill(
             names = f" ({', '.join(calibration.skipped_names[:3])})" if calibration.skipped else ""
             notes.detail = f"int8 by {calibration.images} photos with noise{skipped}{names}, checked"
             notes.path, notes.bytes = Path(GRAPH), total_bytes(folder / name for name in (GRAPH, *external))
-    files = [folder / name for name in (GRAPH, *external)]
-    graph = Graph(
-        role="smoothed",
-        file=GRAPH,
+    graphs = [_graph(folder, draft, "smoothed", GRAPH, external, settings.precision, counted, calibration)]
+    if chosen.kind is not None:
+        with watch.step("clean") as notes:
+            graphs.append(_clean_graph(folder, encoder, draft, traced))
+            notes.detail = "the bare encoder, for clean references, checked"
+            notes.path, notes.bytes = Path(CLEAN), total_bytes([folder / CLEAN])
+    added = _add_files(folder, encoder.spec, prototypes)
+    manifest = msgspec.structs.replace(draft, graphs=tuple(graphs), files=added)
+    with watch.step("parity") as notes:
+        bundle = Bundle(folder, manifest, "")
+        parity = measure_bundle(
+            bundle, encoder, threads=settings.threads, draws=settings.parity_draws, booster=chosen.booster
+        )
+        check_parity(parity)
+        notes.detail = parity_line(parity)
+        bare = (measure_bare(bundle, encoder, threads=settings.threads),) if chosen.kind is not None else ()
+        for each in bare:
+            check_parity(each)
+    return msgspec.structs.replace(manifest, parity=(parity, *bare))
+
+
+def _clean_graph(folder: Path, encoder: EncoderAdapter, draft: Manifest, precision: Precision) -> Graph:
+    """Write the graph of role ``clean``: the smoothed one without the booster, for one draw of one image."""
+    bare = draft.bare
+    external = trace(
+        smoothed_graph(encoder, no_booster(), images=1),
+        bare.smoothed_inputs,
+        bare.smoothed_outputs,
+        folder / CLEAN,
+        metadata=_metadata(msgspec.structs.replace(bare, gsb=None)),
+        precision=precision,
+        sharing=folder / GRAPH,
+    )
+    counted = multiply_adds(smoothed_graph(encoder, no_booster(), images=1))
+    return _graph(folder, bare, "clean", CLEAN, external, precision, counted)
+
+
+def _graph(
+    folder: Path,
+    draft: Manifest,
+    role: Literal["smoothed", "clean"],
+    file: str,
+    external: tuple[str, ...],
+    precision: Precision,
+    counted: int | None,
+    calibration: Calibration | None = None,
+) -> Graph:
+    """What the manifest says of a graph that was written."""
+    files = [folder / name for name in (file, *external)]
+    return Graph(
+        role=role,
+        file=file,
         external_data=external,
         sha256=digest(files),
         bytes=total_bytes(files),
-        precision=settings.precision,
+        precision=precision,
         calibration=calibration,
-        opset=OPSETS.get(settings.precision, OPSET),
+        opset=OPSETS.get(precision, OPSET),
         inputs=draft.smoothed_inputs,
         outputs=draft.smoothed_outputs,
         multiply_adds=counted,
     )
-    added = _add_files(folder, encoder.spec, prototypes)
-    manifest = msgspec.structs.replace(draft, graphs=(graph,), files=added)
-    with watch.step("parity") as notes:
-        bundle = Bundle(folder, manifest, "")
-        parity = measure_bundle(bundle, encoder, threads=settings.threads, draws=settings.parity_draws)
-        check_parity(parity)
-        notes.detail = parity_line(parity)
-    return msgspec.structs.replace(manifest, parity=(parity,))
 
 
 def _quantise(
@@ -300,8 +359,11 @@ def parity_line(parity: Parity) -> str:
     return f"smallest cosine {parity.smallest_cosine:.7f} over {parity.pilot + parity.draws} draws, {angle}"
 
 
-def _draft(spec: EncoderSpec, sigma: float, noise_batch: int, images: int) -> Manifest:
+def _draft(spec: EncoderSpec, sigma: float, noise_batch: int, images: int, chosen: ChosenBooster) -> Manifest:
     """The manifest before there is a graph."""
+    gsb = None
+    if chosen.kind is not None and chosen.sha256 is not None:
+        gsb = Booster(kind=chosen.kind, sha256=chosen.sha256)
     return Manifest(
         schema_version=SCHEMA_VERSION,
         source=Source(model=spec.model, revision=spec.revision),
@@ -316,6 +378,7 @@ def _draft(spec: EncoderSpec, sigma: float, noise_batch: int, images: int) -> Ma
         mean=spec.mean,
         std=spec.std,
         preprocess=spec.preprocess,
+        gsb=gsb,
         graphs=(),
         tools=_tools(),
     )
@@ -342,4 +405,5 @@ def _metadata(manifest: Manifest) -> dict[str, str]:
         "fs.images": str(manifest.images),
         "fs.feature_shape": ",".join(map(str, manifest.feature_shape)),
         "fs.schema_version": str(manifest.schema_version),
+        **({} if manifest.gsb is None else {"fs.gsb": f"{manifest.gsb.kind}, sha256 {manifest.gsb.sha256}"}),
     }

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from fs_exporters.bundle import check_free, check_writable, planned_prototypes
+from fs_exporters.graph import smoothed_graph
 from fs_exporters.parity import PARITY_DRAWS
-from fs_exporters.pipeline import GRAPH, check_request
+from fs_exporters.pipeline import CLEAN, GRAPH, check_request
 from fs_models.encoders import EncoderAdapter, EncoderSpec, LoadRequest, load_encoder
+from fs_models.gsb import NONE, Booster, choose_booster
 from fs_models.prototypes import PrototypeRequest, requested_prototypes
 from fs_runtime.bundle import MANIFEST
 from fs_runtime.bundle.manifest import Precision
@@ -58,6 +61,7 @@ def plan_export(
     prototypes: PrototypeRequest = PrototypeRequest(),  # noqa: B008  # it is frozen
     calibration: Path | None = None,
     parity_draws: int = PARITY_DRAWS,
+    gsb: str | Path = NONE,
 ) -> ExportPlan:
     """Load the encoder, run a few draws through it, and say what an export would write and need.
 
@@ -71,12 +75,16 @@ def plan_export(
     prototypes.check_model(request)
     encoder = load_encoder(request)
     spec = encoder.spec
-    weights = sum(tensor.numel() * 4 for tensor in encoder.state_dict().values() if tensor.is_floating_point())
-    seconds, activations = _measure_draw(encoder)
+    chosen = choose_booster(gsb, encoder, sigma)
+    bare, added = (_weight_bytes(module) for module in (encoder, chosen.booster))
+    weights = bare + added
+    seconds, activations = _measure_draw(encoder, chosen.booster)
     noise = 4 * noise_batch * 3 * spec.height * spec.width
     mixing = _mixing_bytes(spec, noise_batch, images)
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     files = {GRAPH: weights // _SHRINKS[precision], MANIFEST: _MANIFEST_BYTES}
+    if chosen.kind is not None:
+        files[CLEAN] = bare // _SHRINKS["fp32" if precision == "int8" else precision]
     files |= {path.name: path.stat().st_size for path in spec.config_files}
     files |= planned_prototypes(requested_prototypes(prototypes, encoder, sigma=sigma).sets)
     return ExportPlan(
@@ -98,14 +106,21 @@ def _mixing_bytes(spec: EncoderSpec, noise_batch: int, images: int) -> int:
     return images * (pixels + 4 * math.prod(spec.feature_shape)) + noise_batch * pixels
 
 
-def _measure_draw(encoder: EncoderAdapter) -> tuple[float, float]:
+def _weight_bytes(module: nn.Module) -> int:
+    """Of its fp32 weights."""
+    return sum(tensor.numel() * 4 for tensor in module.state_dict().values() if tensor.is_floating_point())
+
+
+def _measure_draw(encoder: EncoderAdapter, booster: Booster) -> tuple[float, float]:
     """Seconds and bytes of activations of one draw in PyTorch."""
+    module = smoothed_graph(encoder, booster, images=1)
     pixels = torch.zeros(_MEASURED_DRAWS, 3, encoder.spec.height, encoder.spec.width)
+    reference = torch.zeros(math.prod(encoder.spec.feature_shape))
     with torch.inference_mode():
-        encoder(pixels[:1])
+        module(pixels[:1], pixels[:1], reference)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         start = time.perf_counter()
-        encoder(pixels)
+        module(pixels[:1], pixels, reference)
         seconds = time.perf_counter() - start
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return seconds / _MEASURED_DRAWS, 1024 * (after - before) / _MEASURED_DRAWS

@@ -12,8 +12,8 @@ class Stage:
     """One finished step, for whoever watches.
 
     Attributes:
-        name: of an export ``load``, ``prototypes``, ``trace``, ``calibrate`` (int8 only), ``parity`` or ``write``; of
-            a build of engines ``parse``, ``build``, ``parity`` or ``write``.
+        name: of an export ``load``, ``prototypes``, ``trace``, ``calibrate`` (int8 only), ``clean`` (with a booster
+            only), ``parity`` or ``write``; of a build of engines ``parse``, ``build``, ``parity`` or ``write``.
         seconds: how long it took.
         detail: what came of it.
         path: the file or folder it made, if any.

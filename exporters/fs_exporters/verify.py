@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fs_exporters.parity import PARITY_DRAWS, ParityError, check_parity, measure_bundle
+from fs_exporters.parity import PARITY_DRAWS, ParityError, check_parity, measure_bare, measure_bundle
 from fs_exporters.pipeline import check_parity_draws
 from fs_models.encoders import FOLDER_REVISION, EncoderAdapter, EncoderSpec, LoadRequest, load_encoder, split_part
+from fs_models.gsb import DEFAULT, NONE, ChosenBooster, choose_booster
 from fs_runtime.bundle import MANIFEST, Bundle, read_bundle
 from fs_runtime.bundle.manifest import Parity
 from fs_runtime.bundle.prototypes import Prototypes, prototype_names, read_prototypes
@@ -24,6 +25,7 @@ def verify_bundle(
     expect_sha256: str | None = None,
     model: str | None = None,
     parity_draws: int = PARITY_DRAWS,
+    gsb: str | Path | None = None,
     trust_pickle: bool = False,
     trust_remote_code: bool = False,
 ) -> Parity:
@@ -35,6 +37,7 @@ def verify_bundle(
         expect_sha256: SHA-256 that manifest.json must have.
         model: where the encoder is now, if not where the manifest says.
         parity_draws: as of :func:`fs_exporters.pipeline.export_bundle`.
+        gsb: folder of the booster inside the bundle; None: a shipped one, if it is that.
         trust_pickle: read weights that are Python pickles.
         trust_remote_code: run Python code that comes with the model.
 
@@ -46,10 +49,31 @@ def verify_bundle(
     """
     check_parity_draws(parity_draws)
     bundle = read_bundle(path, expect_sha256=expect_sha256)
+    encoder = encoder_of(bundle, model=model, trust_pickle=trust_pickle, trust_remote_code=trust_remote_code)
+    _check_same_prototypes(bundle, encoder)
+    chosen = same_booster(bundle, encoder, gsb)
+    threads = threads or default_threads()
+    parity = measure_bundle(bundle, encoder, threads=threads, draws=parity_draws, booster=chosen.booster)
+    check_parity(parity)
+    if chosen.kind is not None:
+        check_parity(measure_bare(bundle, encoder, threads=threads))
+    return parity
+
+
+def encoder_of(
+    bundle: Bundle, *, model: str | None = None, trust_pickle: bool = False, trust_remote_code: bool = False
+) -> EncoderAdapter:
+    """The encoder that a bundle was exported from, loaded again; arguments as of :func:`verify_bundle`.
+
+    Raises:
+        InputError: it cannot be loaded here.
+        ParityError: it is another one than the manifest states.
+    """
     source = bundle.manifest.source
     if (source.revision or "").startswith(FOLDER_REVISION) and not Path(split_part(model or source.model)[0]).exists():
         raise InputError(
-            f"{path} was exported from the folder {source.model}, which is not here: say where it is with --model"
+            f"{bundle.root} was exported from the folder {source.model}, which is not here: say where it is with "
+            "--model"
         )
     size = (bundle.manifest.height, bundle.manifest.width)
     request = LoadRequest(
@@ -57,10 +81,27 @@ def verify_bundle(
     )
     encoder = load_encoder(request)
     _check_same_facts(bundle, encoder.spec)
-    _check_same_prototypes(bundle, encoder)
-    parity = measure_bundle(bundle, encoder, threads=threads or default_threads(), draws=parity_draws)
-    check_parity(parity)
-    return parity
+    return encoder
+
+
+def same_booster(bundle: Bundle, encoder: EncoderAdapter, gsb: str | Path | None) -> ChosenBooster:
+    """The booster inside a bundle, from where it is now.
+
+    Raises:
+        InputError: it is not here, or is another.
+    """
+    stated, sigma = bundle.manifest.gsb, bundle.manifest.sigma
+    if stated is None:
+        if gsb is not None:
+            raise InputError(f"{bundle.root} was exported without a booster: leave out --gsb")
+        return choose_booster(NONE, encoder, sigma)
+    chosen = choose_booster(gsb or DEFAULT, encoder, sigma)
+    if chosen.sha256 != stated.sha256:
+        raise InputError(
+            f"{bundle.root} holds the booster {stated.sha256[:12]}, but {gsb or 'the shipped one'} is "
+            f"{(chosen.sha256 or 'none')[:12]}: say where it is with --gsb"
+        )
+    return chosen
 
 
 def _check_same_facts(bundle: Bundle, spec: EncoderSpec) -> None:

@@ -12,7 +12,7 @@ from fs_export.parity_table import show_parity
 from fs_export.stages import next_commands, stage_reporter
 from fs_runtime.bundle.prototypes import prototype_names
 from fs_runtime.cli.options import as_json, threads
-from fs_runtime.cli.terminal import cell, data, megabytes, printable, table
+from fs_runtime.cli.terminal import cell, data, megabytes, messages, printable, table
 
 if TYPE_CHECKING:
     from fs_exporters.plan import ExportPlan
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     help="Images whose draws one noise batch can mix, baked in; keeps the large batches of a GPU full.",
 )
 @options.prototypes
+@options.gsb
 @options.loading
 @options.trusting
 @options.output("Folder of the bundle; made whole or not at all.")
@@ -51,6 +52,7 @@ def export(
     gallery: Path | None,
     precision: Any,
     calibration: Path | None,
+    gsb: str,
     tap: Any,
     image_size: tuple[int, int] | None,
     revision: str | None,
@@ -91,6 +93,7 @@ def export(
             precision=precision,
             calibration=calibration,
             parity_draws=parity_draws,
+            gsb=gsb,
             output=output,
             overwrite=overwrite,
         )
@@ -114,12 +117,15 @@ def export(
             threads=threads,
             calibration=calibration,
             parity_draws=parity_draws,
+            gsb=gsb,
             on_start=reporter.on_start,
             on_progress=reporter.on_progress,
             on_stage=reporter.on_stage,
         )
     folder = shlex.quote(str(output))
     show_parity(result.manifest)
+    if result.manifest.gsb is None:
+        _tell_of_booster(model, result.manifest.tap, sigma)
     if as_json:
         line = {
             "schema": "fs-export/export/1",
@@ -143,6 +149,19 @@ def export(
             for name in prototype_names(result.manifest)
         ),
     )
+
+
+def _tell_of_booster(model: str, tap: str, sigma: float) -> None:
+    """Say that a booster is shipped, where none was asked for."""
+    from fs_models.gsb import shipped_for
+
+    if shipped_for(model, tap, sigma) is not None:
+        messages().print(
+            f"a smoothness booster for {printable(model)} at sigma {sigma:g} comes with fs-export: --gsb default",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _show(plan: "ExportPlan", output: Path, as_json: bool) -> None:

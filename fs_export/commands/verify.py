@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @threads
 @expect_sha256
 @click.option("--model", metavar="MODEL", help="Where the encoder is now, if not where the manifest says.")
+@click.option("--gsb", type=click.Path(path_type=Path), metavar="DIR", help="Where the bundle's booster is, if fitted.")
 @options.parity_draws
 @options.trusting
 @as_json
@@ -27,6 +28,7 @@ def verify(
     threads: int | None,
     expect_sha256: str | None,
     model: str | None,
+    gsb: Path | None,
     parity_draws: int,
     trust_pickle: bool,
     trust_remote_code: bool,
@@ -51,6 +53,7 @@ def verify(
         parity_draws=parity_draws,
         expect_sha256=expect_sha256,
         model=model,
+        gsb=gsb,
         trust_pickle=trust_pickle,
         trust_remote_code=trust_remote_code,
     )

@@ -20,7 +20,15 @@ from fs_runtime.certificates.replay import Replay, replayable
 from fs_runtime.certificates.settings import CertifySettings, ReferenceKind, whole_batches
 from fs_runtime.certification import Bound, Target, reference_of
 from fs_runtime.certification.prediction import LabelTarget
-from fs_runtime.certifying import Certifier, FeatureTask, ImageResult, ManyProgress, PredictionTask, image_facts
+from fs_runtime.certifying import (
+    BareEncoder,
+    Certifier,
+    FeatureTask,
+    ImageResult,
+    ManyProgress,
+    PredictionTask,
+    image_facts,
+)
 from fs_runtime.drawing import DrawLoop, SmoothJob, Spent
 from fs_runtime.drawing.job import Progress
 from fs_runtime.environment import MOST_THREADS, default_max_pixels, default_threads
@@ -101,8 +109,14 @@ class SmoothedEncoder:
             self._backend.close()
             raise
         self._loop = DrawLoop(self._backend, self._noise, manifest)
+        self._bare = BareEncoder(bundle, device=device, threads=threads)
         self._certifier = Certifier(
-            self._backend, self._loop, manifest, graph_sha256=self.graph_sha256, max_pixels=max_pixels
+            self._backend,
+            self._loop,
+            manifest,
+            bare=self._bare,
+            graph_sha256=self.graph_sha256,
+            max_pixels=max_pixels,
         )
         self._prototypes: dict[str, Prototypes] = {}
 
@@ -145,6 +159,7 @@ class SmoothedEncoder:
     def close(self) -> None:
         """Free the session, and stop making noise."""
         self._noise.close()
+        self._bare.close()
         self._backend.close()
 
     def smooth(

@@ -47,6 +47,12 @@ class SmoothedGraph(nn.Module):
             sums=lambda features, _: features.sum(0),
         )
 
+    def unit_features(self, noisy: torch.Tensor) -> torch.Tensor:
+        """Unit features [N, D], fp32, of noisy pixels [N, 3, H, W]: what the graph reduces; differentiable."""
+        flat = self._raw(noisy)
+        unit: torch.Tensor = flat / torch.linalg.vector_norm(flat, dim=1, keepdim=True)
+        return unit
+
     def _outputs(self, flat: torch.Tensor, *, terms: _Terms, sums: _Sums) -> tuple[torch.Tensor, ...]:
         """Unit norm and reductions of raw features [N, D].
 

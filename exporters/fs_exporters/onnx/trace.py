@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from fs_exporters.onnx.narrow import narrow
+from fs_exporters.onnx.share import share_weights
 from fs_runtime.bundle.manifest import Precision, Tensor
 
 OPSET = 18
@@ -38,6 +39,7 @@ def trace(
     *,
     metadata: Mapping[str, str],
     precision: Precision = "fp32",
+    sharing: Path | None = None,
 ) -> tuple[str, ...]:
     """Trace ``module``, check the graph, and write it.
 
@@ -50,6 +52,7 @@ def trace(
         path: where the ONNX file goes.
         metadata: key facts, mirrored in ``metadata_props``.
         precision: of the encoder inside; everything around it is fp32. Not int8, which needs an fp32 graph and images.
+        sharing: a graph beside ``path`` whose external data this one shall take equal weights from.
 
     Returns:
         Names of the external data files beside ``path``, if any.
@@ -77,28 +80,48 @@ def trace(
     if precision != "fp32":
         narrow(model, _NARROW[precision])
     model.metadata_props.update(metadata)
-    return write_graph(model, path, inputs, outputs)
+    shared = None if sharing is None else share_weights(model, sharing)
+    return write_graph(model, path, inputs, outputs, shared=shared)
 
 
 def write_graph(
-    model: ir.Model, path: Path, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]
+    model: ir.Model,
+    path: Path,
+    inputs: tuple[Tensor, ...],
+    outputs: tuple[Tensor, ...],
+    *,
+    shared: str | None = None,
 ) -> tuple[str, ...]:
-    """Write a graph, large weights to a file beside it, and check it; arguments and result as of :func:`trace`."""
-    external = _save(model, path)
+    """Write a graph, large weights to a file beside it, and check it; arguments and result as of :func:`trace`.
+
+    ``shared`` is the external data, beside ``path``, that some weights lie in already.
+    """
+    external = _save(model, path, shared)
     onnx.checker.check_model(str(path), full_check=True)
     _check_signature(onnx.load(path, load_external_data=False), inputs, outputs)
     return external
 
 
-def _save(model: ir.Model, path: Path) -> tuple[str, ...]:
-    weights = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
-    if weights <= _LARGEST_INLINE:
+def _save(model: ir.Model, path: Path, shared: str | None) -> tuple[str, ...]:
+    tensors = [value.const_value for value in model.graph.initializers.values() if value.const_value]
+    if shared is not None and _bytes(each for each in tensors if not _lies_in(each, shared)) <= _LARGEST_INLINE:
+        ir.save(model, path)
+        return (shared,)
+    if _bytes(tensors) <= _LARGEST_INLINE:
         ir.external_data.load_to_model(model)  # or weights of a graph that was read would stay where they are
         ir.save(model, path)
         return ()
     data = path.name + ".data"
     ir.save(model, path, external_data=data, max_in_flight_bytes=_IN_FLIGHT)
     return (data,)
+
+
+def _bytes(tensors: Iterable[ir.TensorProtocol]) -> int:
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def _lies_in(tensor: ir.TensorProtocol, file: str) -> bool:
+    return isinstance(tensor, ir.ExternalTensor) and str(tensor.location) == file
 
 
 def _strip_traces(model: ir.Model) -> None:

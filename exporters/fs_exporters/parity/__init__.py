@@ -6,6 +6,7 @@ from fs_exporters.parity.measure import (
     PARITY_DRAWS,
     angle_change,
     check_parity,
+    measure_bare,
     measure_bundle,
     measure_parity,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "ParityError",
     "angle_change",
     "check_parity",
+    "measure_bare",
     "measure_bundle",
     "measure_parity",
 ]

@@ -16,7 +16,7 @@ from fs_exporters.parity.errors import ParityError
 from fs_exporters.parity.independence import check_independence
 from fs_exporters.parity.thresholds import THRESHOLDS, Thresholds
 from fs_models.encoders import EncoderAdapter
-from fs_models.gsb import no_booster
+from fs_models.gsb import Booster, no_booster
 from fs_runtime.backends import Backend, Block, BlockResult, find_backend
 from fs_runtime.bundle import Bundle
 from fs_runtime.bundle.manifest import Graph, Manifest, Parity
@@ -47,8 +47,15 @@ class _Pair:
     """[K] draws of each image in the block."""
 
 
-def measure_bundle(bundle: Bundle, encoder: EncoderAdapter, *, threads: int, draws: int = PARITY_DRAWS) -> Parity:
-    """The parity of a bundle's smoothed graph with its encoder; arguments as of :func:`measure_parity`.
+def measure_bundle(
+    bundle: Bundle,
+    encoder: EncoderAdapter,
+    *,
+    threads: int,
+    draws: int = PARITY_DRAWS,
+    booster: Booster | None = None,
+) -> Parity:
+    """The parity of a bundle's smoothed graph with its encoder and booster; arguments as of :func:`measure_parity`.
 
     ONNX Runtime runs the graph; a bf16 graph, which it cannot run, as fp32 with every result rounded to bf16.
 
@@ -56,7 +63,19 @@ def measure_bundle(bundle: Bundle, encoder: EncoderAdapter, *, threads: int, dra
         ParityError: the graph's draws see each other, which the encoder's may do alike.
     """
     graph = bundle.graph("smoothed")
-    module = smoothed_graph(encoder, no_booster(), images=bundle.manifest.images)
+    return _measure(bundle, graph, encoder, booster or no_booster(), threads=threads, draws=draws)
+
+
+def measure_bare(bundle: Bundle, encoder: EncoderAdapter, *, threads: int) -> Parity:
+    """The parity of a bundle's ``clean`` graph with the bare encoder, on a few draws; errors as of the smoothed one."""
+    bare = Bundle(bundle.root, bundle.manifest.bare, bundle.manifest_sha256)
+    return _measure(bare, bare.graph("clean"), encoder, no_booster(), threads=threads, draws=LEAST_PARITY_DRAWS)
+
+
+def _measure(
+    bundle: Bundle, graph: Graph, encoder: EncoderAdapter, booster: Booster, *, threads: int, draws: int
+) -> Parity:
+    module = smoothed_graph(encoder, booster, images=bundle.manifest.images)
     open_backend = find_backend("onnxruntime")
     if graph.precision != "bf16":
         with open_backend(bundle, graph, device="cpu", threads=threads) as backend:

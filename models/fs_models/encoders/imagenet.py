@@ -16,6 +16,12 @@ def imagenet_names() -> tuple[str, ...]:
     return tuple((_DATA / "imagenet.names.txt").read_text("utf-8").splitlines())
 
 
+@cache
+def imagenet_ids() -> tuple[str, ...]:
+    """The WordNet 3.0 id of each class, such as ``n01440764``, in the same order; files and folders are named by it."""
+    return tuple((_DATA / "imagenet.ids.txt").read_text("utf-8").splitlines())
+
+
 def imagenet_prototypes(weights: torch.Tensor) -> OfferedPrototypes:
     """The rows [1000, D] of a classifier's last layer as prototypes of the classes.
 

@@ -23,6 +23,32 @@ class Booster(nn.Module):
         return mapped
 
 
+class AtSigma(nn.Module):
+    """A part that is conditioned on sigma, at one sigma: a constant of the graph."""
+
+    def __init__(self, part: nn.Module, sigma: float) -> None:
+        super().__init__()
+        self.part = part
+        self.register_buffer("sigma", torch.tensor([sigma], dtype=torch.float32))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """The part's output."""
+        made: torch.Tensor = self.part(values, self.get_buffer("sigma"))
+        return made
+
+
 def no_booster() -> Booster:
     """The empty slot: both parts are the identity and leave nothing in the graph."""
     return Booster(nn.Identity(), nn.Identity())
+
+
+def booster_at(purifier: nn.Module | None, mapper: nn.Module | None, sigma: float) -> Booster:
+    """Parts that are conditioned on sigma, in the slot at one sigma; None: the identity.
+
+    Args:
+        purifier: called with normalised pixels and sigma [1].
+        mapper: called with raw features and sigma [1].
+        sigma: noise standard deviation over [0, 1] pixels.
+    """
+    parts = (nn.Identity() if part is None else AtSigma(part, sigma) for part in (purifier, mapper))
+    return Booster(*parts).eval().requires_grad_(False)

@@ -57,6 +57,7 @@ class Graph(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """One ONNX graph; ``sha256`` covers the file, then its external data in the order listed.
 
     ``multiply_adds`` counts those of the matrix products, convolutions and attention of one draw; None: not counted.
+    ``clean`` is the bare encoder of a bundle with a booster: the smoothed graph without it, for one draw.
     """
 
     role: Literal["smoothed", "clean"]
@@ -185,6 +186,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         for side in self.feature_shape:
             product *= side
         return product
+
+    @property
+    def bare(self) -> "Manifest":
+        """The same for the graph of role ``clean``, the bare encoder: one draw of one image a run."""
+        return msgspec.structs.replace(self, noise_batch=1, images=1)
 
     @property
     def has_features(self) -> bool:

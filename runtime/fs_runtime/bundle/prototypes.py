@@ -115,15 +115,31 @@ def read_prototypes(source: str | Path, bundle: Bundle) -> Prototypes:
         BundleError: the bundle has none of that name.
         InputError: files that are missing, damaged, too large, or of another dimension than the bundle's features.
     """
-    if isinstance(source, Path) or source.endswith(_VECTORS):
-        path = Path(source)
-        if not path.name.endswith(_VECTORS):
-            raise InputError(f"{path} does not end in {_VECTORS}: name such a file, or prototypes of the bundle")
-        beside = path.with_name(path.name.removesuffix(_VECTORS) + _LABELS)
-    else:
-        path, beside = _inside(bundle, source)
+    if is_prototype_file(source):
+        return read_prototype_file(source, bundle.manifest.dimension)
+    return _opened(*_inside(bundle, str(source)), bundle.manifest.dimension)
+
+
+def is_prototype_file(source: str | Path) -> bool:
+    """Whether ``source`` means a file, not a name in a bundle."""
+    return isinstance(source, Path) or source.endswith(_VECTORS)
+
+
+def read_prototype_file(source: str | Path, dimension: int) -> Prototypes:
+    """The prototypes of a file that ends in ``.safetensors``, for features of ``dimension`` numbers.
+
+    Raises:
+        InputError: files that are missing, damaged, too large, or of another dimension.
+    """
+    path = Path(source)
+    if not path.name.endswith(_VECTORS):
+        raise InputError(f"{path} does not end in {_VECTORS}: name such a file, or prototypes of the bundle")
+    return _opened(path, path.with_name(path.name.removesuffix(_VECTORS) + _LABELS), dimension)
+
+
+def _opened(path: Path, beside: Path, dimension: int) -> Prototypes:
     try:
-        return _read(path, beside, bundle.manifest.dimension)
+        return _read(path, beside, dimension)
     except OSError as error:
         raise InputError(
             f"{error.filename or path} cannot be read ({error.strerror or error}): prototypes are a pair of files, "
@@ -187,7 +203,7 @@ def _read(path: Path, beside: Path, dimension: int) -> Prototypes:
     shape = _shape(path)
     if shape[1] != dimension:
         raise InputError(
-            f"{path} holds prototypes of {shape[1]} dimensions, but the bundle's features have {dimension}: "
+            f"{path} holds prototypes of {shape[1]} dimensions, but the encoder's features have {dimension}: "
             "hand in prototypes made with the same encoder"
         )
     size = beside.stat().st_size

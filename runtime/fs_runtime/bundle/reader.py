@@ -122,9 +122,8 @@ def _check_shapes(manifest: Manifest, root: Path) -> None:
             "export with a smaller --noise-batch or --images"
         )
     for graph in manifest.graphs:
-        if graph.role != "smoothed":
-            continue
-        if graph.inputs != manifest.smoothed_inputs or graph.outputs != manifest.smoothed_outputs:
+        stated = manifest if graph.role == "smoothed" else manifest.bare
+        if graph.inputs != stated.smoothed_inputs or graph.outputs != stated.smoothed_outputs:
             raise BundleError(
                 f"{path}: the inputs and outputs stated for {graph.file!r} do not follow from noise_batch, images, "
                 "height, width and feature_shape: export the bundle again"

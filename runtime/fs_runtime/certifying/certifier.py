@@ -13,6 +13,7 @@ from fs_runtime.backends import Backend, Block
 from fs_runtime.bundle import Manifest
 from fs_runtime.certificates.feature import ImageFacts, Provenance
 from fs_runtime.certification import CertificationError, reference_of
+from fs_runtime.certifying.bare import BareEncoder
 from fs_runtime.certifying.task import Task
 from fs_runtime.drawing import CertifyJob, DrawLoop, FailedJob
 from fs_runtime.drawing.job import Progress
@@ -56,9 +57,17 @@ class Certifier:
     """Makes the draws of tasks with one graph."""
 
     def __init__(
-        self, backend: Backend, loop: DrawLoop, manifest: Manifest, *, graph_sha256: str, max_pixels: int
+        self,
+        backend: Backend,
+        loop: DrawLoop,
+        manifest: Manifest,
+        *,
+        bare: BareEncoder,
+        graph_sha256: str,
+        max_pixels: int,
     ) -> None:
         self._backend = backend
+        self._bare = bare
         self._loop = loop
         self._manifest = manifest
         self._graph_sha256 = graph_sha256
@@ -162,9 +171,7 @@ class Certifier:
         """The bare encoder's unit feature f_0(x): the graph without a GSB, at zero noise."""
         manifest = self._manifest
         if manifest.gsb is not None:
-            raise FsError(
-                "the clean reference of a bundle with a GSB needs its clean graph, which this version cannot run"
-            )
+            return self._bare.feature(prepared.pixel_values)
         silence = np.zeros((manifest.noise_batch, 3, manifest.height, manifest.width), np.float32)
         pixels = np.repeat(prepared.pixel_values, manifest.images, axis=0)
         nothing = np.zeros((manifest.images, manifest.dimension), np.float32)

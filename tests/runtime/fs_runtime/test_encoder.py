@@ -19,7 +19,7 @@ from fs_runtime import Target
 from fs_runtime.certificates.settings import CertifySettings
 from fs_runtime.certification import AngleLaw, CertificationError, Fcsb, GramLaw, TooFewDrawsError
 from fs_runtime.certification.laws.tails import COSINE_SLACK
-from fs_runtime.errors import BackendError, BundleError, FsError, ImageError, InputError
+from fs_runtime.errors import BackendError, BundleError, ImageError, InputError
 from fs_runtime.noise import GENERATOR, GridNoise, Stream
 from fs_runtime.preprocess import Exact, PreprocessRule, prepare
 
@@ -173,10 +173,10 @@ def test_certify_refers_to_the_feature_without_noise_when_the_reference_is_clean
     )
 
 
-def test_certify_refuses_the_clean_reference_when_there_is_a_booster(tmp_path: Path) -> None:
+def test_certify_refuses_the_clean_reference_when_a_booster_has_no_bare_encoder_beside_it(tmp_path: Path) -> None:
     root = tiny.write_bundle(tmp_path)
     tiny.edit_manifest(root, lambda manifest: manifest.update(gsb={"kind": "default", "sha256": "0" * 64}))
-    with fs_runtime.load(root) as encoder, pytest.raises(FsError, match="clean reference"):
+    with fs_runtime.load(root) as encoder, pytest.raises(BundleError, match="no graph of role 'clean'"):
         encoder.certify(IMAGE, draws=100, reference="clean")
 
 
@@ -400,7 +400,7 @@ def test_load_refuses_when_backend_device_or_hash_is_wrong(pooled_bundle: Path) 
 
 
 def test_load_names_the_role_when_the_bundle_has_only_a_clean_graph(tmp_path: Path) -> None:
-    root = tiny.write_bundle(tmp_path, graph={"role": "clean"})
+    root = tiny.write_bundle(tmp_path, noise_batch=1, graph={"role": "clean"})
     with pytest.raises(BundleError, match="no graph of role 'smoothed'"):
         fs_runtime.load(root)
 

@@ -53,6 +53,19 @@ def test_forward_is_the_definition_when_evaluated(tap: Any, boosted: bool) -> No
     assert all(output.dtype == torch.float32 for output in outputs)
 
 
+@pytest.mark.parametrize("tap", ["pooled", "tokens"])
+def test_unit_features_are_those_that_are_reduced_when_differentiated_too(tap: Any) -> None:
+    pixels, noise, reference = _inputs()
+    graph = SmoothedGraph(tiny_adapter(tap), Booster(_Scale(0.5), _Scale(2.0))).eval()
+    outputs = graph(pixels, noise, reference)
+    pixels.requires_grad_()
+    unit = graph.unit_features(pixels + noise)
+    torch.testing.assert_close(unit.detach() @ reference, outputs[0], atol=1e-6, rtol=0)
+    torch.testing.assert_close(unit.detach().sum(0), outputs[1], atol=5e-6, rtol=0)
+    (gradient,) = torch.autograd.grad((unit @ reference).sum(), pixels)
+    assert float(gradient.abs().sum()) > 0.0
+
+
 @pytest.mark.parametrize("draw", range(N))
 def test_forward_changes_one_row_when_one_draw_changes(draw: int) -> None:
     pixels, noise, reference = _inputs()

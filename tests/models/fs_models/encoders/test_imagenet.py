@@ -1,9 +1,11 @@
 """Names of the ImageNet classes: all there, in the order of the classifiers' outputs, with their licence."""
 
+import re
+
 import pytest
 import torch
 
-from fs_models.encoders.imagenet import imagenet_names, imagenet_prototypes
+from fs_models.encoders.imagenet import imagenet_ids, imagenet_names, imagenet_prototypes
 
 
 def test_imagenet_names_are_a_thousand_different_ones_when_read() -> None:
@@ -32,6 +34,21 @@ def test_imagenet_names_are_a_thousand_different_ones_when_read() -> None:
 )
 def test_imagenet_names_are_in_the_order_of_the_wordnet_ids_when_read(index: int, name: str) -> None:
     assert imagenet_names()[index] == name
+
+
+def test_imagenet_ids_are_a_thousand_rising_ones_when_read() -> None:
+    ids = imagenet_ids()
+    assert len(ids) == 1000
+    assert list(ids) == sorted(set(ids))
+    assert all(re.fullmatch("n[0-9]{8}", each) for each in ids)
+
+
+@pytest.mark.parametrize(
+    ("index", "name", "wordnet"),
+    [(0, "tench", "n01440764"), (281, "tabby", "n02123045"), (967, "espresso", "n07920052")],
+)
+def test_imagenet_ids_are_those_of_the_names_when_read(index: int, name: str, wordnet: str) -> None:
+    assert (imagenet_names()[index], imagenet_ids()[index]) == (name, wordnet)
 
 
 def test_imagenet_prototypes_carry_names_and_licence_when_made() -> None:

@@ -504,3 +504,9 @@ def test_read_bundle_refuses_when_tampering_kept_the_bundle_consistent(tmp_path:
     tiny.edit_manifest(root, _set("sigma", value=0.5))
     read_bundle(root)
     assert expected in _refusal(root, MANIFEST, expect_sha256=expected)
+
+
+def test_read_bundle_refuses_when_the_clean_graph_is_for_more_than_one_draw(tmp_path: Path) -> None:
+    root = tiny.write_bundle(tmp_path, noise_batch=2, graph={"role": "clean"})
+    with pytest.raises(BundleError, match="do not follow from noise_batch"):
+        read_bundle(root)

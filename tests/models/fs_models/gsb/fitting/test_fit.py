@@ -1,0 +1,237 @@
+"""Fits of a few steps on a tiny encoder: that they go on, stop and resume as they should."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import tiny_gsb, tiny_photos, tiny_torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from fs_models.gsb import read_checkpoint
+from fs_models.gsb.fitting import FitProgress, FitRequest, fit_booster, mapper_stage, purifier_stage
+from fs_models.gsb.fitting.state import STATE
+from fs_runtime.errors import FsError, InputError
+
+RUN = """
+import sys, torch
+from pathlib import Path
+from helpers import tiny_gsb, tiny_torch
+from fs_models.gsb.fitting import FitRequest, fit_booster
+torch.set_num_threads(1)
+data, output, resume = sys.argv[1:]
+request = FitRequest(Path(data), (0.25,), Path(output), steps=24, resume=resume == "yes")
+with tiny_gsb.small_fits():
+    fit_booster(tiny_torch.tiny_adapter(), request, threads=1)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _small() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with tiny_gsb.small_fits():
+        yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_photos.save(tmp_path_factory.mktemp("photos") / "data", 20)
+
+
+def _fit(request: FitRequest, tap: str = "pooled", **watch: Any) -> Any:
+    return fit_booster(tiny_torch.tiny_adapter(tap), request, threads=1, **watch)
+
+
+@pytest.mark.parametrize("tap", ["pooled", "tokens"])
+def test_fit_writes_a_booster_and_its_curve_when_done(photos: Path, tmp_path: Path, tap: str) -> None:
+    seen: list[FitProgress] = []
+    output = tmp_path / "gsb"
+    result = _fit(FitRequest(photos, (0.1, 0.25), output, steps=6), tap, on_progress=seen.append)
+    assert sorted(path.name for path in output.iterdir()) == [
+        "config.json",
+        "curve.json",
+        "curve.png",
+        "gsb.safetensors",
+    ]
+    training = result.config.training
+    assert training is not None
+    assert (training.photos, training.held_out, training.purifier_steps) == (16, 4, 6)
+    assert [score.sigma for score in training.scores] == [0.1, 0.25]
+    assert all(0.0 <= score.with_gsb <= 1.0 for score in training.scores)
+    curve = json.loads((output / "curve.json").read_text())
+    assert {point["stage"] for point in curve["points"]} == {"purifier", "mapper"}
+    assert set(curve["bare"]) == {"0.1", "0.25"}
+    with Image.open(output / "curve.png") as picture:
+        assert len(picture.convert("RGB").getcolors() or ()) > 4  # ground, ink, and a colour for each sigma
+    assert {each.stage for each in seen} == {"purifier", "features", "mapper"}
+    assert read_checkpoint(output).sha256 == result.sha256
+
+
+def test_fit_leaves_the_encoder_as_it_was_when_done(photos: Path, tmp_path: Path) -> None:
+    encoder = tiny_torch.tiny_adapter()
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    fit_booster(encoder, FitRequest(photos, (0.25,), tmp_path / "gsb", steps=2), threads=1)
+    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
+
+
+def test_fit_raises_the_held_out_score_when_it_has_time(photos: Path, tmp_path: Path) -> None:
+    result = _fit(FitRequest(photos, (0.25,), tmp_path / "gsb", steps=120))
+    assert result.config.training is not None
+    (score,) = result.config.training.scores
+    assert score.with_gsb > score.without + 0.01
+
+
+def test_fit_gives_the_same_booster_when_it_was_killed_and_resumed(photos: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / "whole", tmp_path / "killed"]
+    paths = os.pathsep.join([str(Path(__file__).parents[4]), *sys.path])
+
+    def start(output: Path, resume: str) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-c", RUN, str(photos), str(output), resume]
+        return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths})
+
+    assert start(folders[0], "no").wait(120) == 0
+    killed, deadline = start(folders[1], "no"), time.monotonic() + 120.0
+    while not (folders[1] / STATE).exists() and killed.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait(60) == -signal.SIGKILL
+    assert (folders[1] / STATE).exists()
+    assert not (folders[1] / "gsb.safetensors").exists()
+    assert start(folders[1], "yes").wait(120) == 0
+    first, second = (load_file(folder / "gsb.safetensors") for folder in folders)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+class _StopError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stage", ["purifier", "mapper"])
+def test_fit_gives_the_same_booster_when_either_stage_was_interrupted(photos: Path, tmp_path: Path, stage: str) -> None:
+    whole = _fit(FitRequest(photos, (0.25,), tmp_path / "whole", steps=14))
+    interrupted = FitRequest(photos, (0.25,), tmp_path / "parts", steps=14)
+
+    def stop(now: FitProgress) -> None:
+        if (now.stage, now.step) == (stage, 9):
+            raise _StopError
+
+    with pytest.raises(_StopError):
+        _fit(interrupted, on_progress=stop)
+    for changed, words in ((replace(interrupted, steps=15), "--steps"), (replace(interrupted, seed=1), "--seed")):
+        with pytest.raises(InputError, match=words):
+            _fit(replace(changed, resume=True))
+    with pytest.raises(InputError, match="--resume"):
+        _fit(interrupted)
+    resumed = _fit(replace(interrupted, resume=True))
+    first, second = (load_file(each.path / "gsb.safetensors") for each in (whole, resumed))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_fit_skips_and_lists_files_when_they_cannot_be_read(photos: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(photos, tmp_path / "data"))
+    (data / "broken.jpg").write_bytes(b"no picture")
+    Image.new("RGB", (300, 9), (9, 99, 200)).save(data / "wide.png")
+    Image.new("L", (5, 64), 40).save(data / "tall.png")
+    said: list[str] = []
+    result = _fit(FitRequest(data, (0.25,), tmp_path / "gsb", steps=2), on_stage=said.append)
+    assert result.skipped == ("broken.jpg",)
+    assert result.config.training is not None
+    assert (result.config.training.skipped, result.config.training.photos) == (1, 18)
+    assert "1 skipped (broken.jpg)" in said[0]
+
+
+def test_fit_refuses_when_there_are_too_few_photos(tmp_path: Path) -> None:
+    data = tiny_photos.save(tmp_path / "data", 15)
+    (data / "broken.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"holds 15 photos, 1 could not be read \(broken\.png\).*at least 16"):
+        _fit(FitRequest(data, (0.25,), tmp_path / "gsb", steps=2))
+    assert not (tmp_path / "gsb").exists()
+    with pytest.raises(InputError, match="not a folder"):
+        _fit(FitRequest(tmp_path / "nowhere", (0.25,), tmp_path / "gsb", steps=2))
+
+
+@pytest.mark.parametrize("stage", ["purifier", "mapper"])
+def test_fit_keeps_the_last_good_booster_when_the_loss_is_no_number(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    calls = 0
+    module, name = (purifier_stage, "pixel_loss") if stage == "purifier" else (mapper_stage, "robust_loss")
+    real = getattr(module, name)
+
+    def spoilt(*arguments: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        loss: torch.Tensor = real(*arguments)
+        return loss * float("nan") if calls > 9 else loss
+
+    monkeypatch.setattr(module, name, spoilt)
+    output = tmp_path / "gsb"
+    with pytest.raises(FsError, match=f"the loss is nan at step 9 of the {stage}: .*holds what was good until then"):
+        _fit(FitRequest(photos, (0.25,), output, steps=14))
+    config = read_checkpoint(output).config
+    assert config.training is not None
+    assert config.training.stopped_early == f"the loss is nan at step 9 of the {stage}"
+    assert not (output / STATE).exists()
+
+
+def test_fit_writes_nothing_when_the_loss_never_was_a_number(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purifier_stage, "pixel_loss", lambda purified, *_: purified.sum() * float("nan"))
+    with pytest.raises(FsError, match="nothing was written"):
+        _fit(FitRequest(photos, (0.25,), tmp_path / "gsb", steps=14))
+    assert list((tmp_path / "gsb").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"sigmas": ()}, "--sigma"),
+        ({"sigmas": (0.1, -1.0)}, "--sigma must lie"),
+        ({"sigmas": (0.1, 0.1)}, "twice"),
+        ({"steps": 0}, "--steps"),
+        ({"minutes": 0.0}, "--minutes"),
+        ({"resume": True}, "no interrupted fit"),
+        ({"resume": True, "overwrite": True}, "exclude"),
+    ],
+)
+def test_fit_refuses_when_the_request_makes_no_sense(
+    photos: Path, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        _fit(replace(FitRequest(photos, (0.25,), tmp_path / "gsb", steps=2), **changes))
+
+
+def test_fit_replaces_only_a_booster_when_told_to_overwrite(photos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "gsb"
+    request = FitRequest(photos, (0.25,), output, steps=1)
+    first = _fit(request)
+    with pytest.raises(InputError, match="--overwrite"):
+        _fit(request)
+    assert _fit(replace(request, seed=5, overwrite=True)).sha256 != first.sha256
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "letter.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds no booster"):
+        _fit(replace(request, output=other, overwrite=True))
+
+
+def test_fit_stops_in_time_when_minutes_are_given(photos: Path, tmp_path: Path) -> None:
+    begun = time.monotonic()
+    result = _fit(FitRequest(photos, (0.25,), tmp_path / "gsb", minutes=0.03))
+    assert time.monotonic() - begun < 30.0
+    assert result.config.training is not None
+    assert result.config.training.purifier_steps > 0
