@@ -61,6 +61,7 @@ class _Context:
 
 class _Engine:
     device_memory_size_v2 = SCRATCH
+    hosted: tuple[str, ...] = ()
 
     def __init__(self, session: Any, fake: FakeCuda) -> None:
         self.session, self._fake = session, fake
@@ -75,6 +76,9 @@ class _Engine:
 
     def get_tensor_dtype(self, name: str) -> Any:
         return SimpleNamespace(name=_TYPES[self._nodes[name].type][0])
+
+    def get_tensor_location(self, name: str) -> str:
+        return "host" if name in self.hosted else "device"
 
     def create_execution_context(self, strategy: str) -> _Context:
         assert strategy == "user"
@@ -100,6 +104,7 @@ def install(monkeypatch: pytest.MonkeyPatch, fake: FakeCuda, *, version: str = V
         __version__=version,
         ILogger=_Logger,
         Runtime=Runtime,
+        TensorLocation=SimpleNamespace(DEVICE="device", HOST="host"),
         ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="user"),
     )
     monkeypatch.setattr(library, "find_spec", lambda name: trt if name == "tensorrt" else None)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # Features are unit vectors up to float32 rounding, and so are the numbers made of them.
 SLACK = 1e-3
+# Moments of draws that are all the reference, up to the square of float64's rounding.
+_NOTHING = 1e-24
 
 
 def check_numbers(certificate: "FeatureCertificate", name: str) -> None:
@@ -69,10 +71,8 @@ def _sound_evidence(certificate: "FeatureCertificate") -> bool:
             evidence.alpha == alpha
             and sound_tails(tails, draws, 0.5 * alpha)
             and 0 <= evidence.cut < len(tails.thresholds)
-            and tails.thresholds[evidence.cut] <= 0.5 * math.pi
-            and 0.0 <= evidence.largest_eigenvalue <= 1.0 + SLACK
-            and 0.0 <= evidence.mean_norm <= 1.0 + SLACK
-            and evidence.largest_eigenvalue**2 - SLACK <= evidence.fourth_moment <= 1.0 + SLACK
+            and SLACK <= tails.thresholds[evidence.cut] <= 0.5 * math.pi
+            and _sound_moments(evidence)
             and _sound_bets(evidence.bets)
         )
     if isinstance(evidence, AngleLaw):
@@ -85,6 +85,18 @@ def _sound_evidence(certificate: "FeatureCertificate") -> bool:
         and abs(evidence.mean_cosine) <= 1.0 + SLACK
         and abs(evidence.mean_cosine - (2.0 * score.estimate - 1.0)) <= SLACK
         and (evidence.adaptive is None or evidence.adaptive <= score.estimate + SLACK)
+    )
+
+
+def _sound_moments(law: GramLaw) -> bool:
+    # In every direction a mean is at most the root of the mean square, and none of them exceeds rho.
+    square, slack = law.rho**2, 1.0 + SLACK
+    return (
+        law.mean_norm >= 0.0
+        and law.mean_norm**2 <= law.largest_eigenvalue * slack + _NOTHING
+        and law.largest_eigenvalue <= square * slack + _NOTHING
+        and law.largest_eigenvalue**2 <= law.fourth_moment * slack + _NOTHING
+        and law.fourth_moment <= square**2 * slack + _NOTHING
     )
 
 

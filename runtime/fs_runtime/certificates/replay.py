@@ -48,9 +48,9 @@ class Replay:
 
     On the same backend, version and device every count must be the same and every number equal to 1e-9. On another one,
     on a plan in its graph's place or the other way round, and on ONNX Runtime's TensorRT provider, which builds another
-    engine every time, numbers may differ by 2e-3 and by that part of their size, an eigenvalue by its root, and counts
-    by 0.5 % of the draws (at least 2), as features are rounded otherwise and a draw close to a threshold may fall on
-    its other side.
+    engine every time, numbers may differ by 2e-3 and by that part of their size, an eigenvalue and the fourth moment by
+    their roots, and counts by 0.5 % of the draws (at least 2), as features are rounded otherwise and a draw close to a
+    threshold may fall on its other side.
     What is said of the image must be equal to 1e-6 anywhere, alpha and sigma to 1e-9.
 
     This holds for predictions too, votes counted like the rest; on another backend their sets of labels must be the
@@ -194,6 +194,9 @@ def _in_any_order(certificate: PredictionCertificate, found: PredictionCertifica
     )
 
 
+_ROOTS = {"largest_eigenvalue": 0.5, "fourth_moment": 0.25}
+
+
 def _differences(
     stated: Any, found: Any, parts: tuple[str, ...], allowed: _Allowed, name: str = ""
 ) -> Iterator[Difference]:
@@ -223,9 +226,9 @@ def _unlike(name: str, stated: Any, found: Any, relative: float, counts: int) ->
     elif isinstance(stated, float) and name.removeprefix("feature.").startswith("image."):
         if not math.isclose(stated, found, rel_tol=_SAME_IMAGE, abs_tol=_NO_DISTANCE):
             yield name, stated, found
-    elif isinstance(stated, float) and name.endswith(".largest_eigenvalue"):
-        # Features that move by as much move its root by no more; itself it is far smaller than they are.
-        moved = abs(math.sqrt(max(stated, 0.0)) - math.sqrt(max(found, 0.0)))
+    elif isinstance(stated, float) and (power := _ROOTS.get(name.rpartition(".")[2])):
+        # Features that move by as much move its root by about as much; itself it is far smaller than they are.
+        moved = abs(max(stated, 0.0) ** power - max(found, 0.0) ** power)
         if moved > relative and not math.isclose(stated, found, rel_tol=relative, abs_tol=_NO_DISTANCE):
             yield name, stated, found
     elif isinstance(stated, float) and name.rpartition(".")[2] in ("alpha", "sigma"):

@@ -14,6 +14,7 @@ _MEANINGS = {
     "GPU, or set the compute mode to default (nvidia-smi -c 0)",
     "CUDA_ERROR_INVALID_DEVICE": "is not there: nvidia-smi lists the GPUs, CUDA_VISIBLE_DEVICES hides some",
     "CUDA_ERROR_NO_DEVICE": "is not there: nvidia-smi lists the GPUs, CUDA_VISIBLE_DEVICES hides some",
+    "CUDA_ERROR_SYSTEM_NOT_READY": "is not ready: start NVIDIA's fabric manager (nvidia-fabricmanager), then try again",
     "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH": "has a driver whose parts differ in version: restart the machine",
     "CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE": "needs a newer driver than is installed: upgrade NVIDIA's driver",
 }
@@ -30,7 +31,7 @@ _LOST = {
     "CUDA_ERROR_LAUNCH_TIMEOUT",
     "CUDA_ERROR_CONTEXT_IS_DESTROYED",
     "CUDA_ERROR_DEINITIALIZED",
-    "CUDA_ERROR_SYSTEM_NOT_READY",
+    "CUDA_ERROR_INVALID_ADDRESS_SPACE",
     "CUDA_ERROR_EXTERNAL_DEVICE",
     "CUDA_ERROR_CONTAINED",
     "CUDA_ERROR_NVLINK_UNCORRECTABLE",

@@ -3,7 +3,8 @@
 import ctypes
 import io
 import re
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
+from importlib import import_module
 from pathlib import Path
 
 import onnxruntime as ort
@@ -34,6 +35,10 @@ def check_provider(name: str, *, folder: Path | None = None) -> None:
             "'fs-runtime[gpu]' (the two builds exclude one another), or use --device cpu"
         )
     _load_packaged()
+    if name == "TensorrtExecutionProvider":
+        # pip's TensorRT lies on no path of the loader; importing it brings its libraries into the process.
+        with suppress(Exception):
+            import_module("tensorrt")
     folder = folder or Path(ort.__file__).parent / "capi"
     library = folder / _PROVIDERS[name]
     if not library.exists():  # a build that links its providers in

@@ -66,7 +66,7 @@ class OnnxRuntimeOnGpu(CudaBackend):
             self._session = open_session(self._path, graph, providers, options)
         except BundleError as error:
             raise self._explained(error) from error
-        check_placement(self._session, self._path)
+        check_placement(self._session, self._path, providers[0][0])
         self.info = BackendInfo(name=self.name, version=ort.__version__, device=self._device.description)
 
     def _of_device(self) -> dict[str, str]:

@@ -27,8 +27,10 @@ class OnnxRuntimeTensorRtBackend(OnnxRuntimeOnGpu):
                 f"ONNX Runtime's TensorRT provider narrows fp32 to TF32, which only {_TF32}=0 in the environment "
                 "prevents: set it, use --backend onnxruntime, or build a plan (fs-export build)"
             )
+        # TensorRT's options are "True" or "False", CUDA's "1" or "0"; either refuses the other's words.
+        narrow = {} if graph.precision == "fp32" else {f"trt_{graph.precision}_enable": "True"}
         of_device = self._of_device()
         return [
-            ("TensorrtExecutionProvider", of_device | {"trt_engine_cache_enable": "0"}),
+            ("TensorrtExecutionProvider", of_device | {"trt_engine_cache_enable": "False"} | narrow),
             ("CUDAExecutionProvider", of_device | {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}),
         ]

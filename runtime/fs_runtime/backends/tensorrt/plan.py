@@ -27,6 +27,9 @@ class OpenedPlan:
         self._library, self._stated = library, stated
         self._logger = _logger(library.trt)
         self._runtime = library.trt.Runtime(self._logger)
+        if stated.settings.version_compatible:
+            # Such a plan holds a part of TensorRT as code. Its hash was checked: the manifest lists it.
+            self._runtime.engine_host_code_allowed = True
         self._check_header(plan)
         self.engine = self._runtime.deserialize_cuda_engine(plan)
         if self.engine is None:
@@ -40,8 +43,14 @@ class OpenedPlan:
         """
         tensors = (*manifest.smoothed_inputs, *manifest.smoothed_outputs)
         expected = {tensor.name: (tensor.dtype, tuple(tensor.shape)) for tensor in tensors}
+        place = self._library.trt.TensorLocation.DEVICE
         names = [self.engine.get_tensor_name(index) for index in range(self.engine.num_io_tensors)]
         actual = {name: (self._dtype(name), tuple(self.engine.get_tensor_shape(name))) for name in names}
+        if hosted := [name for name in names if self.engine.get_tensor_location(name) != place]:
+            raise BackendError(
+                f"{self._stated.file} reads or writes {', '.join(hosted)} in the host's memory, which this version "
+                "does not: use --backend onnxruntime"
+            )
         if expected != actual:
             raise BackendError(
                 f"{self._stated.file} has inputs and outputs {actual}, but the manifest states {expected}: build it "
@@ -50,7 +59,7 @@ class OpenedPlan:
 
     def refused(self, what: str) -> BackendError:
         """What TensorRT said when it refused to go on."""
-        said = "; ".join(self._logger.errors[:_MOST_LINES]) or "it does not say why"
+        said = "; ".join(self._logger.errors[-_MOST_LINES:]) or "it does not say why"
         return BackendError(
             f"{self._library.name} {what} {self._stated.file} ({said}): build it again with fs-export build, or use "
             "--backend onnxruntime"

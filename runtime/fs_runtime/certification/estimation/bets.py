@@ -12,7 +12,7 @@ _SPACING = 4.0
 
 
 def sizes_up_to(most_draws: int) -> tuple[float, ...]:
-    """Numbers of draws 128, 512, 2048, ... to bet for where the draws may stop at any, up to ``most_draws``."""
+    """Numbers of draws 128, 512, 2048, ... to bet for where the draws may stop at any, up to about ``most_draws``."""
     count = max(1, math.ceil(math.log(max(2.0 * most_draws / _FIRST_SIZE, 1.0)) / math.log(_SPACING)))
     return tuple(_FIRST_SIZE * _SPACING**number for number in range(count))
 

@@ -13,7 +13,7 @@ class FourthMoment:
     """Bounds sup over unit w of sum <U_i, w>^4 from above (docs/theory.md Lemma F).
 
     Rows are taken in blocks of 512: of the matrix of squares <U_i, U_j>^2 of a block the largest eigenvalue is bounded,
-    and the bounds add up. So memory is that of one block, and every product of two rows is made once.
+    and the bounds add up. So memory is that of one block, and the product of two rows is made when the later one comes.
     """
 
     def __init__(self, dimension: int) -> None:

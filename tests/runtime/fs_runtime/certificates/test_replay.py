@@ -2,14 +2,18 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers import fake_tensorrt, tiny
+from helpers.usual_gram_law import usual_gram_law
 
 import fs_runtime
 from fs_runtime import FeatureCertificate, Target
+from fs_runtime.certificates.replay import _unlike
+from fs_runtime.certification import TailBounds
 from fs_runtime.errors import InputError
 
 IMAGE = tiny.image_array()
@@ -111,6 +115,18 @@ def _more(content: dict[str, Any]) -> None:
     content["draws"] += 40
     content["evidence"]["tails"]["draws"] += 40
     content["certified"] = []
+
+
+def test_replay_finds_a_fourth_moment_out_that_is_too_small_when_moments_are_small() -> None:
+    # As large as real encoders': far below the tolerance for numbers of order one.
+    for relative, eigenvalue, fourth in ((2e-3, 0.003, 4.5e-5), (2e-3, 0.015, 1.1e-3), (1e-9, 1e-5, 5e-10)):
+        law = usual_gram_law(TailBounds((0.3, 0.4), (5, 0), 500, 0.005), 1, eigenvalue, 0.01, 0.01)
+        honest = replace(law, fourth_moment=fourth)
+        for forged in (0.0, eigenvalue**2):
+            stated = replace(law, fourth_moment=forged)
+            assert [name for name, *_ in _unlike("evidence", stated, honest, relative, 2)] == ["evidence.fourth_moment"]
+        close = replace(law, fourth_moment=fourth * (1.0 + 0.1 * relative))
+        assert not list(_unlike("evidence", close, honest, relative, 2))
 
 
 def test_replay_allows_rounding_when_the_backend_is_another(encoder: fs_runtime.SmoothedEncoder) -> None:

@@ -40,11 +40,12 @@ class Session:
         self.run_options: list[ort.RunOptions] = []
         self.error: Exception | None = None
         self.on_cpu: list[Any] = []
+        self.on_gpu = [SimpleNamespace(ep_name=providers[0][0], get_nodes=list)]
         self.io_binding = self._session.io_binding
         Session.made.append(self)
 
     def get_provider_graph_assignment_info(self) -> list[Any]:
-        return self.on_cpu
+        return [*self.on_gpu, *self.on_cpu]
 
     def run_with_iobinding(self, binding: Any, options: ort.RunOptions) -> None:
         if self.error is not None:
@@ -124,7 +125,7 @@ def test_open_asks_for_full_precision_and_the_shared_stream(folder: Path, gpu: G
     if backend == "onnxruntime":
         assert (options["use_tf32"], options["enable_cuda_graph"], rest) == ("0", "0", [])
     else:
-        assert options["trt_engine_cache_enable"] == "0"
+        assert options["trt_engine_cache_enable"] == "False"
         assert [(name, each["use_tf32"]) for name, each in rest] == [("CUDAExecutionProvider", "0")]
         assert rest[0][1]["user_compute_stream"] == options["user_compute_stream"]
     asked = [
@@ -253,6 +254,22 @@ def test_open_refuses_when_nodes_are_left_to_the_cpu(folder: Path, gpu: Gpu, mon
     monkeypatch.setattr(on_gpu, "open_session", lambda *arguments: session(fake, *arguments))
     with pytest.raises(BackendError, match=r"leaves nodes of .*model.onnx to the CPU .NonMaxSuppression .1.."):
         fs_runtime.load(folder / "pooled1", device="cuda", threads=1)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_open_refuses_when_the_provider_runs_nothing(
+    folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    fake = gpu()
+
+    def session(path: Path, _: Graph, providers: list[Any], options: ort.SessionOptions) -> Session:
+        made = Session(fake, path, providers, options)
+        made.on_gpu = []
+        return made
+
+    monkeypatch.setattr(on_gpu, "open_session", session)
+    with pytest.raises(BackendError, match=r"gives no part of .*model.onnx to \w+ExecutionProvider"):
+        fs_runtime.load(folder / "pooled1", backend=backend, device="cuda", threads=1)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -17,7 +17,7 @@ def test_check_placement_names_the_operators_when_they_are_on_the_cpu(tmp_path: 
     record_placement(options)
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     with pytest.raises(BackendError, match=r"leaves nodes of .*model.onnx to the CPU .*\(\d\)"):
-        check_placement(session, path)
+        check_placement(session, path, "CUDAExecutionProvider")
 
 
 def test_record_placement_has_old_versions_refuse_when_they_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,4 +25,4 @@ def test_record_placement_has_old_versions_refuse_when_they_cannot_tell(monkeypa
     options = ort.SessionOptions()
     record_placement(options)
     assert options.get_session_config_entry("session.disable_cpu_ep_fallback") == "1"
-    check_placement(None, Path("model.onnx"))
+    check_placement(None, Path("model.onnx"), "CUDAExecutionProvider")

@@ -222,6 +222,15 @@ def test_open_refuses_when_the_plan_has_other_inputs(gpu: Gpu, tmp_path: Path) -
         opened(root)
 
 
+def test_open_refuses_when_the_plan_keeps_a_tensor_on_the_host(
+    folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu()
+    monkeypatch.setattr(fake_tensorrt._Engine, "hosted", ("reference",))
+    with pytest.raises(BackendError, match="reads or writes reference in the host's memory"):
+        opened(folder / "pooled1")
+
+
 def test_open_refuses_when_the_plan_changed_after_the_bundle_was_read(gpu: Gpu, tmp_path: Path) -> None:
     root = tiny.write_bundle(tmp_path)
     fake_tensorrt.add_plan(root)

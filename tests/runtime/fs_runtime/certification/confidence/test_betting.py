@@ -44,8 +44,10 @@ def test_betting_upper_is_closed_form_when_nothing_is_seen() -> None:
     assert betting_upper(0.0, 0.0, 400, 1e-3, (0.9,)) == pytest.approx(odds / (1.0 + odds), rel=1e-9)
 
 
-def test_betting_upper_is_one_when_the_draws_are_all_one() -> None:
-    assert betting_upper(1.0, 1.0, 50, 0.01, (0.5,)) == 1.0
+@pytest.mark.parametrize("mean", [1.0 - 1e-7, 1.0 - 1e-10, 1.0, 1.0 + 1e-9])
+@pytest.mark.parametrize("square", [0.0, 1.0, 2.0])
+def test_betting_upper_is_one_when_the_draws_are_all_one(mean: float, square: float) -> None:
+    assert betting_upper(mean, square, 50, 0.01, (0.5, 1.0 - 1e-9)) == 1.0
 
 
 @pytest.mark.parametrize(("mean", "square"), [(0.03, 0.004), (0.3, 0.2), (0.7, 0.6)])
@@ -124,6 +126,22 @@ def test_betting_upper_is_not_idle_when_the_draws_are_the_worst_ones(law: str) -
     assert missed(law, 400, 0.2, (bet_for(1.0 if law == "signs" else 0.02, 400, 0.2),), 1_000, [400]) > 20
 
 
-def test_coverage_check_catches_a_bound_that_is_for_a_larger_alpha() -> None:
-    found = missed("rare", 400, 0.6, (bet_for(0.02, 400, 0.2),), 1_000, [400])
-    assert stats.binomtest(found, 1_000, 0.02, alternative="greater").pvalue < 1e-6
+def exact_failure(p: float, draws: int, bet: float, alpha: float) -> float:
+    """Probability that the bound fails at any of the numbers of draws, where a draw is 1 with probability p, else 0."""
+    laws = np.zeros(draws + 1)
+    laws[0], failed = 1.0, 0.0
+    for n in range(1, draws + 1):
+        laws[1:] = laws[1:] * (1.0 - p) + laws[:-1] * p
+        laws[0] *= 1.0 - p
+        shares = np.arange(n + 1) / n
+        below = [betting_upper(share, share, n, alpha, (bet,)) < p - 1e-12 for share in shares]
+        failed += float(laws[: n + 1][below].sum())
+        laws[: n + 1][below] = 0.0
+    return failed
+
+
+@pytest.mark.parametrize(("p", "bet"), [(0.6, 0.9), (0.1, 0.9)])
+def test_betting_upper_fails_with_little_less_than_alpha_when_one_stops_at_the_worst_time(p: float, bet: float) -> None:
+    assert 0.5 * 0.05 < exact_failure(p, 80, bet, 0.05) <= 0.05
+    # A bound that is for twice as much is noticed.
+    assert exact_failure(p, 80, bet, 0.1) > 0.05
