@@ -354,7 +354,8 @@ def test_demo_says_what_to_install_when_the_photos_are_missing(tmp_path: Path, m
 
 
 def test_public_names_resolve_when_asked_for() -> None:
-    names = {"ExportResult", "ParityError", "PrototypeRequest", "Stage", "export", "verify"}
+    results = {"ExportResult", "EvaluationPlaces", "EvaluationSettings", "ParityError", "PrototypeRequest", "Stage"}
+    names = {*results, "evaluate", "export", "verify"}
     assert set(fs_export.__all__) == names <= set(dir(fs_export))
     assert all(getattr(fs_export, name) is not None for name in names)
     assert fs_export.ParityError.exit_code == 3

@@ -110,7 +110,13 @@ def measured(
         bound: Bound = "gram" if system.graph.gives_features else "angle-law"
         estimators = {
             name: FixedDrawsEstimator(
-                pilot @ vector, vector, sigma=system.sigma, alpha=plan.alpha, bound=bound, draws=plan.draws
+                pilot @ vector,
+                vector,
+                sigma=system.sigma,
+                alpha=plan.alpha,
+                bound=bound,
+                draws=plan.draws,
+                pilot_features=pilot,
             )
             for name, vector in references.items()
         }

@@ -100,6 +100,9 @@ class LabelEstimator:
         self.draws, self.most_draws = 0, draws
         self.decided: Decision | None = None
         self._members = best_labels(reference, vectors, top_k)
+        drawn = tuple(kind for kind in kinds if kind != "cone")
+        if drawn and pilot_features is None:
+            raise CertificationError(f"{' and '.join(drawn)} need the features of every draw")
         self._cone: FixedDrawsEstimator | AnyTimeEstimator | None = None
         self._cone_target: Target | None = None
         if "cone" in kinds:
@@ -131,9 +134,7 @@ class LabelEstimator:
                     out_of_reach="hopeless",
                 )
         self._drawn: PredictionEstimator | None = None
-        if drawn := tuple(kind for kind in kinds if kind != "cone"):
-            if pilot_features is None:
-                raise CertificationError(f"{' and '.join(drawn)} need the features of every draw")
+        if drawn and pilot_features is not None:
             self._drawn = PredictionEstimator(
                 pilot_features,
                 vectors,
