@@ -1,12 +1,8 @@
 """ONNX Runtime and its providers that really load: its own list names those it was compiled with."""
 
-import ctypes
-import io
-import re
-from contextlib import redirect_stdout
-from pathlib import Path
 from typing import Any
 
+from fs_runtime.backends.provider_library import load_fault, missing_library, preload
 from fs_runtime.doctor.check import Check, judged
 from fs_runtime.doctor.packages import first_line
 
@@ -16,8 +12,6 @@ _TINY = bytes.fromhex(
 )
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
-_SHARED = "libonnxruntime_providers_shared.so"
-_LIBRARY = re.compile(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file")
 _REMEDIES = {
     _CPU: "pip install --force-reinstall 'fs-runtime[cpu]', or 'fs-runtime[gpu]' on a GPU server; not both",
     _CUDA: "pip uninstall onnxruntime; pip install 'fs-runtime[gpu]', with CUDA 13 and cuDNN 9",
@@ -40,9 +34,7 @@ def check_onnx_runtime(*, needs_cpu: bool, needs_cuda: bool) -> list[Check]:
             )
         ]
     ort.set_default_logger_severity(4)
-    if hasattr(ort, "preload_dlls"):
-        with redirect_stdout(io.StringIO()):  # it prints what it does not find
-            ort.preload_dlls()
+    preload(ort)
     listed = ort.get_available_providers()
     checks = [Check("onnxruntime", "ok", "installed", f"{ort.__version__}, lists {', '.join(listed)}")]
     for provider in dict.fromkeys((_CPU, _CUDA, *listed)):
@@ -80,14 +72,8 @@ def _open(ort: Any, provider: str) -> tuple[list[str], str]:
 
 def _missing(ort: Any, provider: str) -> str:
     """What a provider that does not open lacks: ONNX Runtime only logs it, but the system's loader names it."""
-    folder = Path(getattr(ort, "__file__", "")).parent / "capi"
-    library = folder / f"libonnxruntime_providers_{provider.removesuffix('ExecutionProvider').lower()}.so"
-    if not library.is_file():
+    fault = load_fault(ort, provider)
+    if fault is None:
         return ""
-    try:
-        ctypes.CDLL(str(folder / _SHARED), mode=ctypes.RTLD_GLOBAL)
-        ctypes.CDLL(str(library))
-    except OSError as error:
-        missing = _LIBRARY.search(str(error))
-        return f"{missing[1]} is not found" if missing else first_line(error)
-    return ""
+    missing = missing_library(fault)
+    return f"{missing} is not found" if missing else first_line(fault)

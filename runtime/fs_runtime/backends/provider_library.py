@@ -1,0 +1,52 @@
+"""Does the library of one of ONNX Runtime's providers load here? ONNX Runtime itself only logs that it does not.
+
+ONNX Runtime is an argument, so that whoever asks need not have it.
+"""
+
+import ctypes
+import io
+import re
+from contextlib import redirect_stdout, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+_SHARED = "libonnxruntime_providers_shared.so"
+_MISSING = re.compile(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file")
+
+
+def preload(ort: Any) -> None:
+    """Load CUDA and cuDNN from NVIDIA's Python packages, where these are installed; ONNX Runtime prints of failures."""
+    if hasattr(ort, "preload_dlls"):
+        with redirect_stdout(io.StringIO()):
+            ort.preload_dlls()
+
+
+def load_fault(ort: Any, provider: str, folder: Path | None = None) -> OSError | None:
+    """What the system's loader says against a provider; None: it loads, or is linked in.
+
+    Args:
+        ort: the package.
+        provider: its name, such as ``CUDAExecutionProvider``.
+        folder: where ONNX Runtime's libraries lie; None: its own.
+    """
+    if provider == "TensorrtExecutionProvider":
+        # pip's TensorRT lies on no path of the loader; importing it brings its libraries into the process.
+        with suppress(Exception):
+            import_module("tensorrt")
+    folder = folder or Path(getattr(ort, "__file__", "")).parent / "capi"
+    library = folder / f"libonnxruntime_providers_{provider.removesuffix('ExecutionProvider').lower()}.so"
+    if not library.is_file():
+        return None
+    for path, mode in ((folder / _SHARED, ctypes.RTLD_GLOBAL), (library, ctypes.RTLD_LOCAL)):
+        try:
+            ctypes.CDLL(str(path), mode=mode)
+        except OSError as error:
+            return error
+    return None
+
+
+def missing_library(fault: OSError) -> str | None:
+    """The library that the loader did not find, where that is what it says."""
+    found = _MISSING.search(str(fault))
+    return found[1] if found else None
