@@ -21,9 +21,11 @@ class FourthMoment:
         self._squares = np.empty((BLOCK, BLOCK))
         self._count = 0
         self._finished = 0.0
+        self._total: float | None = 0.0
 
     def update(self, rows: Floats) -> None:
         """Add rows [n, D]."""
+        self._total = None
         while len(rows):
             taken = rows[: BLOCK - self._count]
             first, last = self._count, self._count + len(taken)
@@ -40,7 +42,10 @@ class FourthMoment:
     @property
     def total(self) -> float:
         """The bound for all rows so far."""
-        return self._finished + largest_eigenvalue_above(self._squares[: self._count, : self._count])
+        if self._total is None:
+            block = self._squares[: self._count, : self._count]
+            self._total = self._finished + largest_eigenvalue_above(block)
+        return self._total
 
 
 def largest_eigenvalue_above(matrix: Floats) -> float:
