@@ -156,7 +156,14 @@ class Certifier:
                 elif job.error is not None:
                     yield _Refused(job.error, job.prepared.sha256)
                 else:
-                    yield task.certificate(job, image_facts(job.prepared), self._provenance(job.seed))
+                    made: Certificate | _Refused
+                    try:
+                        made = task.certificate(job, image_facts(job.prepared), self._provenance(job.seed))
+                    except BackendError:
+                        raise
+                    except (FsError, CertificationError) as error:
+                        made = _Refused(error, job.prepared.sha256)
+                    yield made
 
     def _provenance(self, seed: Seed) -> Provenance:
         return Provenance(

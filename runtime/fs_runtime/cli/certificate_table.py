@@ -6,6 +6,7 @@ from rich.table import Table
 
 from fs_runtime.certificates.feature import FeatureCertificate
 from fs_runtime.cli.terminal import cell, short_names, table
+from fs_runtime.rounding import rounded_down, rounded_up
 
 FRACTIONS = ((0.25, "σ/4"), (0.5, "σ/2"), (1.0, "σ"))
 
@@ -47,16 +48,6 @@ def _target_cells(certificate: FeatureCertificate) -> tuple[str, ...]:
 def _title(first: FeatureCertificate) -> str:
     draws = f"{first.draws} draws" if first.until is None else f"until {first.until}, at most {first.most_draws} draws"
     return f"bound {first.bound}, sigma {first.sigma:g}, {draws}, alpha {first.alpha:g}"
-
-
-def rounded_down(bound: float) -> str:
-    """Three decimals of a lower bound; what is shown is never more than what is proved."""
-    return f"{math.floor(bound * 1000.0) / 1000.0:.3f}"
-
-
-def rounded_up(bound: float) -> str:
-    """Three decimals of an upper bound."""
-    return f"{math.ceil(bound * 1000.0) / 1000.0:.3f}"
 
 
 def score_cell(certificate: FeatureCertificate) -> str:

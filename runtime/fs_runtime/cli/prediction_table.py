@@ -4,8 +4,8 @@ from rich.table import Table
 
 from fs_runtime.certificates.prediction import PredictionCertificate
 from fs_runtime.certification.prediction import Kind
-from fs_runtime.cli.certificate_table import rounded_down
 from fs_runtime.cli.terminal import cell, printable, short_names, table
+from fs_runtime.rounding import rounded_down
 
 _NOTHING = "-"
 _OTHER = "other"

@@ -8,6 +8,7 @@ from typing import Literal
 
 from fs_runtime.report.markup import Html, element, join, shorten
 from fs_runtime.report.measures import COSINES, SHIFTS, Curve, ImageMeasures, Section, Setting
+from fs_runtime.rounding import rounded_down
 
 Quantity = Literal["cosine", "angle"]
 MOST_SCORE_ROWS = 40
@@ -229,7 +230,9 @@ def _spoken(section: Section, quantity: Quantity) -> str:
         angle = curve.angles[SHIFTS.index(shift)]
         if angle == math.pi:
             return "nothing certified"
-        return f"{math.cos(angle):.3f}" if quantity == "cosine" else f"{math.degrees(angle):.1f} degrees"
+        if quantity == "cosine":
+            return rounded_down(math.cos(angle))
+        return f"{math.ceil(10.0 * math.degrees(angle)) / 10.0:.1f} degrees"
 
     said = [
         f"{bound}: {at(section.median(bound), 0.5)} at σ/2, {at(section.median(bound), 1.0)} at σ"

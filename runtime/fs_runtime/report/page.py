@@ -9,6 +9,7 @@ from fs_runtime.report.labels import label_section
 from fs_runtime.report.markup import Html, element, join, name, shorten, visible
 from fs_runtime.report.measures import COSINES, QUOTED, RADIUS_COSINE, ImageMeasures, Measures, Section
 from fs_runtime.report.thumbnails import NoPhoto, find_photo, jpeg_uri
+from fs_runtime.rounding import rounded_down, rounded_up
 
 MOST_PHOTOS = 12
 """Of more images in a section, the least and the best certified are shown."""
@@ -242,7 +243,7 @@ def _row(image: ImageMeasures) -> Html:
     score, provenance = certificate.score, certificate.provenance
     fixed = provenance.seed.source == "caller"
     numbers = [
-        f"{score.estimate:.3f} ({score.lower:.3f}–{score.upper:.3f})",
+        f"{score.estimate:.3f} ({rounded_down(score.lower)}–{rounded_up(score.upper)})",
         *(words.certified(image.curves[0].cosine(shift)) for shift, _ in QUOTED),
         *(words.radius(radius) for radius in (image.radius, certificate.original_radius(image.radius))),
         str(certificate.draws),

@@ -4,6 +4,7 @@ from fs_runtime.backends import BackendInfo
 from fs_runtime.plural import count
 from fs_runtime.report.markup import shorten, visible
 from fs_runtime.report.measures import QUOTED, Curve, ImageMeasures, Measures, Section, Setting
+from fs_runtime.rounding import rounded_down
 
 BOUND_NOTES = {
     "gram": "the Gram law, from the features of all draws",
@@ -14,12 +15,12 @@ BOUND_NOTES = {
 
 def certified(cosine: float) -> str:
     """A certified cosine; a dash where nothing is certified."""
-    return "–" if cosine == -1.0 else f"{cosine:.3f}"
+    return "–" if cosine == -1.0 else rounded_down(cosine)
 
 
 def radius(found: float) -> str:
     """A certified radius; a dash where none is."""
-    return "–" if found == 0.0 else f"{found:.3f}"
+    return "–" if found == 0.0 else rounded_down(found)
 
 
 def quoted(image: ImageMeasures) -> str:
@@ -64,7 +65,7 @@ def headline(section: Section) -> list[str]:
     else:
         said = [
             f"For {whom}, no change of the pixels with l2 norm up to {radius_name(setting, shift)} brings "
-            f"the cosine between its smoothed feature and the certified one below {own.cosine(shift):.3f}; "
+            f"the cosine between its smoothed feature and the certified one below {certified(own.cosine(shift))}; "
             f"up to {radius_name(setting, 1.0)}, {_below(own)}."
         ]
         if setting.bound != "fcsb":
@@ -159,7 +160,7 @@ def bounds_note(section: Section) -> str:
 
 def _below(own: Curve) -> str:
     cosine = own.cosine(1.0)
-    return "nothing is certified" if cosine == -1.0 else f"below {cosine:.3f}"
+    return "nothing is certified" if cosine == -1.0 else f"below {rounded_down(cosine)}"
 
 
 def _baseline(median: Curve, shift: float) -> str:

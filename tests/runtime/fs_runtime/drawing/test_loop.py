@@ -1,6 +1,7 @@
 """Draws of several images in one batch: full blocks, the images' order, and the same numbers as alone."""
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from helpers import tiny
 import fs_runtime
 from fs_runtime.backends import Block, BlockResult
 from fs_runtime.backends.onnxruntime.cpu import OnnxRuntimeBackend
+from fs_runtime.certification import CertificationError, FixedDrawsEstimator
 from fs_runtime.errors import BackendError, ImageError, InputError
 
 IMAGES = [tiny.image_array(seed=seed) for seed in range(7)]
@@ -85,6 +87,23 @@ def test_certify_many_keeps_the_order_and_goes_on_when_an_image_fails(
         for result, image in zip(results, images, strict=True):
             if result.certificate is not None:
                 assert result.certificate.image.sha256 == encoder.certify(image, **SETTINGS).image.sha256
+
+
+def test_certify_many_goes_on_when_a_certificate_cannot_be_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish, calls = FixedDrawsEstimator.finish, count()
+
+    def second_fails(estimator: FixedDrawsEstimator) -> Any:
+        if next(calls) == 1:
+            raise CertificationError("its moments contradict one another")
+        return finish(estimator)
+
+    monkeypatch.setattr(FixedDrawsEstimator, "finish", second_fails)
+    with fs_runtime.load(folder / "pooled1", threads=1) as encoder:
+        first, second, third = encoder.certify_many(IMAGES[:3], **SETTINGS)
+    assert first.certificate is not None
+    assert third.certificate is not None
+    assert isinstance(second.error, CertificationError)
+    assert second.drawn_sha256 is not None  # its draws are spent: they must not be made again
 
 
 def test_certify_many_takes_images_as_there_is_room(folder: Path) -> None:

@@ -14,6 +14,7 @@ from fs_runtime.certificates.feature import FeatureCertificate
 from fs_runtime.report import read_results, words
 from fs_runtime.report.measures import Measures, measure
 from fs_runtime.report.page import MOST_PHOTOS, page, shown_images
+from fs_runtime.rounding import rounded_down, rounded_up
 
 Line = Callable[..., str]
 HOSTILE = {
@@ -82,10 +83,10 @@ def test_page_says_the_numbers_when_certified(line: Line, certificates: dict[str
     assert f"fcsb {words.certified(certificate.baseline().cosine(0.5 * sigma))}" in text
     radius = certificate.radius(0.9)
     assert radius > 0.0
-    assert f"{radius:.3f}" in text
-    assert f"{certificate.original_radius(radius):.3f}" in text
+    assert rounded_down(radius) in text
+    assert rounded_down(certificate.original_radius(radius)) in text
     score = certificate.score
-    assert f"{score.estimate:.3f} ({score.lower:.3f}–{score.upper:.3f})" in text
+    assert f"{score.estimate:.3f} ({rounded_down(score.lower)}–{rounded_up(score.upper)})" in text
     assert certificate.provenance.graph_sha256[:12] in text
     assert "photo one.png" in text
     assert "fixed by caller" in text
