@@ -120,7 +120,7 @@ def test_evaluate_takes_prototypes_of_a_file_when_one_is_named(photos: Path, tmp
 
 def booster(folder: Path, *sigmas: float) -> Path:
     """An untrained booster for the tiny encoder."""
-    purifier, mapper = UNetSizes(channels=(4, 4, 4, 4), blocks=(1, 1, 1)), PooledMapperSizes(dimension=6, hidden=4)
+    purifier, mapper = UNetSizes(channels=(4, 4, 4), blocks=(1, 1, 1)), PooledMapperSizes(dimension=6, hidden=4)
     config = GsbConfig(
         encoder=FittedEncoder.of(tiny_torch.tiny_adapter()), sigmas=sigmas, purifier=purifier, mapper=mapper
     )

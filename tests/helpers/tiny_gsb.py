@@ -23,7 +23,7 @@ from fs_models.gsb.fitting import fit, mapper_stage, purifier_stage
 from fs_models.gsb.mapper import PooledMapperSizes, TokenMapperSizes
 from fs_models.gsb.unet import UNetSizes
 
-SIZES = UNetSizes(channels=(8, 8, 8, 8), blocks=(1, 1, 1))
+SIZES = UNetSizes(channels=(8, 8, 8), blocks=(1, 1, 1))
 SIGMAS = (0.1, 0.25)
 TINY_DIFFUSION: dict[str, Any] = {
     "_class_name": "UNet2DModel",

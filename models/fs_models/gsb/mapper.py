@@ -17,9 +17,10 @@ class PooledMapperSizes(
 
 
 class PooledMapper(nn.Module):
-    """``z + sigma * |z| * net(z, sigma)`` for pooled and cls features: at sigma = 0 it changes nothing.
+    """``z + sigma * (gain * z + |z| * net(z, sigma))`` for pooled and cls features: at sigma = 0 it changes nothing.
 
-    ``|z|`` is the mean of the feature's magnitudes, so that the map keeps to the feature's scale.
+    ``gain`` is one number for each coordinate. ``|z|`` is the mean of the feature's magnitudes, so that the map keeps
+    to the feature's scale.
     """
 
     def __init__(self, sizes: PooledMapperSizes) -> None:
@@ -30,6 +31,7 @@ class PooledMapper(nn.Module):
         self.scale = SigmaScale(sizes.hidden)
         self.middle = nn.Linear(sizes.hidden, sizes.hidden)
         self.leave = nn.Linear(sizes.hidden, sizes.dimension)
+        self.gain = nn.Parameter(torch.zeros(sizes.dimension))
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
@@ -38,7 +40,8 @@ class PooledMapper(nn.Module):
         scale, shift = self.scale(sigma)
         hidden = torch.relu(self.enter(self.norm(raw)) * scale + shift)
         hidden = hidden + torch.relu(self.middle(hidden))
-        mapped: torch.Tensor = raw + sigma.unsqueeze(1) * raw.abs().mean(1, keepdim=True) * self.leave(hidden)
+        added = self.gain * raw + raw.abs().mean(1, keepdim=True) * self.leave(hidden)
+        mapped: torch.Tensor = raw + sigma.unsqueeze(1) * added
         return mapped
 
 
@@ -54,7 +57,7 @@ class TokenMapperSizes(
 
 
 class TokenMapper(nn.Module):
-    """``z + sigma * |z| * net(z, sigma)`` for tokens [B, L, C]: at sigma = 0 it changes nothing.
+    """``z + sigma * (gain * z + |z| * net(z, sigma))`` for tokens [B, L, C]: at sigma = 0 it changes nothing.
 
     Inside a narrow space: attention over the tokens of one image, a depthwise convolution along them, an MLP, with a
     scale by sigma between (arXiv 2601.16200). Nothing acts across the batch.
@@ -77,6 +80,7 @@ class TokenMapper(nn.Module):
             nn.Linear(sizes.hidden, 2 * sizes.hidden), nn.GELU(), nn.Linear(2 * sizes.hidden, sizes.hidden)
         )
         self.leave = nn.Linear(sizes.hidden, sizes.channels)
+        self.gain = nn.Parameter(torch.zeros(sizes.channels))
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
@@ -88,7 +92,7 @@ class TokenMapper(nn.Module):
         hidden = hidden + self.along(hidden.transpose(1, 2)).transpose(1, 2)
         hidden = hidden + self.mlp(self.mlp_norm(hidden))
         size = raw.abs().mean((1, 2), keepdim=True)
-        mapped: torch.Tensor = raw + sigma.view(-1, 1, 1) * size * self.leave(hidden)
+        mapped: torch.Tensor = raw + sigma.view(-1, 1, 1) * (self.gain * raw + size * self.leave(hidden))
         return mapped
 
     def _attention(self, hidden: torch.Tensor) -> torch.Tensor:

@@ -27,7 +27,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
         samples: noisy crops that were trained on by then, over both stages.
         loss: mean since the look before.
         scores: mean robustness score against the clean feature, by sigma.
-        between: mean cosine between boosted noisy features of different photos, over all sigmas.
+        between: mean cosine between boosted noisy features of different photos, at the sigma where it is largest.
     """
 
     stage: str

@@ -49,7 +49,7 @@ from fs_runtime.errors import BackendError, FsError, InputError
 LOOKS = 12
 """How often in a stage the held-out photos are looked at, and the state is saved."""
 
-_RATES = {"unet": 2e-3, "diffusion": 2e-5, "mapper": 5e-4}
+_RATES = {"unet": 1e-3, "diffusion": 2e-5, "mapper": 5e-4}
 _PURIFIER_SHARE, _FEATURES_UNTIL = 0.82, 0.94
 _MOST_MAPPER_STEPS = 3000
 _LAST_DRAWS, _MAPPER_DRAWS = 2, 2

@@ -23,7 +23,7 @@ class Verdict:
 
     Attributes:
         scores: mean Gaussian robustness score against the clean feature, by sigma.
-        between: mean cosine between noisy features of different photos, over all sigmas.
+        between: mean cosine between noisy features of different photos, at the sigma where it is largest.
     """
 
     scores: dict[float, float]
@@ -95,15 +95,15 @@ class Judge:
 
     def verdict(self, raws: dict[float, list[torch.Tensor]], mapper: Part | None) -> Verdict:
         """Judge a mapper by features that :meth:`raw` gave, by sigma."""
-        scores, between = {}, []
+        scores, between = {}, -1.0
         with torch.inference_mode():
             for sigma, draws in raws.items():
                 at = torch.tensor([sigma], device=self.pixels.device)
                 units = [_unit(raw if mapper is None else mapper(raw, at)) for raw in draws]
                 cosines = torch.stack([(unit * self.clean).sum(1) for unit in units])
                 scores[sigma] = float((1.0 + cosines.double()).mean()) / 2.0
-                between += [_between(unit) for unit in units]
-        return Verdict(scores, sum(between) / len(between))
+                between = max(between, sum(_between(unit) for unit in units) / len(units))
+        return Verdict(scores, between)
 
 
 def _unit(raw: torch.Tensor) -> torch.Tensor:

@@ -12,10 +12,10 @@ from fs_models.gsb.fitting.crops import Batch, CropMaker, Part, ahead, stream_se
 from fs_models.gsb.fitting.losses import robust_loss, statistics_loss
 from fs_models.gsb.fitting.workers import Workers
 
-CROPS, DRAWS = 8, 4
+CROPS, DRAWS = 16, 2
 _ROWS = 128
 _STATISTICS = 0.5
-_FEWEST, _MOST = 256, 12_000
+_FEWEST, _MOST = 256, 40_000
 _MEMORY = 2 << 30
 
 
