@@ -6,6 +6,9 @@ from torch import nn
 
 from fs_models.gsb.conditioning import SigmaScale
 
+_DROPOUT = 0.5
+"""In training: a mapper has far more weights than there are photos to learn from."""
+
 
 class PooledMapperSizes(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="pooled", tag_field="kind"
@@ -32,15 +35,16 @@ class PooledMapper(nn.Module):
         self.middle = nn.Linear(sizes.hidden, sizes.hidden)
         self.leave = nn.Linear(sizes.hidden, sizes.dimension)
         self.gain = nn.Parameter(torch.zeros(sizes.dimension))
+        self.dropout = nn.Dropout(_DROPOUT)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, raw: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         """Mapped features [B, D] of raw ones, for sigma [B] or [1]."""
         scale, shift = self.scale(sigma)
-        hidden = torch.relu(self.enter(self.norm(raw)) * scale + shift)
+        hidden = torch.relu(self.enter(self.dropout(self.norm(raw))) * scale + shift)
         hidden = hidden + torch.relu(self.middle(hidden))
-        added = self.gain * raw + raw.abs().mean(1, keepdim=True) * self.leave(hidden)
+        added = self.gain * raw + raw.abs().mean(1, keepdim=True) * self.leave(self.dropout(hidden))
         mapped: torch.Tensor = raw + sigma.unsqueeze(1) * added
         return mapped
 
@@ -81,18 +85,19 @@ class TokenMapper(nn.Module):
         )
         self.leave = nn.Linear(sizes.hidden, sizes.channels)
         self.gain = nn.Parameter(torch.zeros(sizes.channels))
+        self.dropout = nn.Dropout(_DROPOUT)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, raw: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         """Mapped tokens [B, L, C] of raw ones, for sigma [B] or [1]."""
         scale, shift = self.scale(sigma)
-        hidden = self.enter(self.norm(raw)) * scale.unsqueeze(1) + shift.unsqueeze(1)
+        hidden = self.enter(self.dropout(self.norm(raw))) * scale.unsqueeze(1) + shift.unsqueeze(1)
         hidden = hidden + self.attended(self._attention(self.attention_norm(hidden)))
         hidden = hidden + self.along(hidden.transpose(1, 2)).transpose(1, 2)
         hidden = hidden + self.mlp(self.mlp_norm(hidden))
         size = raw.abs().mean((1, 2), keepdim=True)
-        mapped: torch.Tensor = raw + sigma.view(-1, 1, 1) * (self.gain * raw + size * self.leave(hidden))
+        mapped: torch.Tensor = raw + sigma.view(-1, 1, 1) * (self.gain * raw + size * self.leave(self.dropout(hidden)))
         return mapped
 
     def _attention(self, hidden: torch.Tensor) -> torch.Tensor:

@@ -191,7 +191,7 @@ class _Fit:
             return  # interrupted right after the last step
         maker, device = self._crops("purifier"), self.workers.device
         copied, good = copy.deepcopy(learner.module), _copied(learner.average) if learner.steps else None
-        pace = _Pace(self.seconds, self._purified(learner.steps))
+        pace, looks = _Pace(self.seconds, self._purified(learner.steps)), int(LOOKS * self._purified(learner.steps))
         with watched(self.encoder) as inner:
             crops = CROPS if device.type == "cpu" else CROPS_ON_GPU
             stage = PurifierStage(self.encoder, inner, maker, crops, takes_crops(self.encoder, device))
@@ -206,7 +206,8 @@ class _Fit:
                 self.samples += len(batch.sigma)
                 pace.add(loss, len(batch.sigma))
                 now = self._purified(learner.steps)
-                if int(now * LOOKS) > int(before * LOOKS):
+                if int(LOOKS * now) > looks:
+                    looks = int(LOOKS * now)
                     verdict = self.judge.look(averaged(copied, learner.average), None)
                     good = _copied(learner.average)
                     self._keep("purifier", learner.steps, pace.mean_loss, verdict)
@@ -251,17 +252,19 @@ class _Fit:
             by_time = 0.0 if minutes is None else (self.seconds - started) / max(end - started, 10.0)
             return min(1.0, max(step / steps, by_time))
 
-        while progress(learner.steps) < 1.0:
-            before = progress(learner.steps)
+        looks = int(LOOKS * progress(learner.steps))
+        while (before := progress(learner.steps)) < 1.0:
             try:
                 rows = bank.rows(self.request.seed, learner.steps)
-                loss = learner.learn([rows], bank.loss, self.workers, before)
+                with bank.chances(self.request.seed, learner.steps):
+                    loss = learner.learn([rows], bank.loss, self.workers, before)
             except DivergedError as error:
                 self._diverged(learner, chosen.average, f"{error} of the mapper")
                 break
             pace.add(loss, len(rows))
             now = progress(learner.steps)
-            if int(now * LOOKS) > int(before * LOOKS):
+            if int(LOOKS * now) > looks:
+                looks = int(LOOKS * now)
                 verdict = self.judge.verdict(raws, averaged(copied, learner.average))
                 chosen.offer(verdict, learner.average)
                 self._keep("mapper", learner.steps, pace.mean_loss, verdict)

@@ -1,7 +1,8 @@
 """The second stage: the mapper, on features that the encoder gives behind the finished purifier."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from fs_models.gsb.fitting.workers import Workers
 
 CROPS, DRAWS = 16, 2
 _ROWS = 128
-_STATISTICS = 0.5
+_STATISTICS = 2.0
 _FEWEST, _MOST = 256, 40_000
 _MEMORY = 2 << 30
 
@@ -39,6 +40,14 @@ class FeatureBank:
         """Numbers of the rows of one step."""
         generator = torch.Generator().manual_seed(stream_seed(seed, "rows", step))
         return torch.randint(len(self.raw), (min(_ROWS, len(self.raw)),), generator=generator).to(self.raw.device)
+
+    @contextmanager
+    def chances(self, seed: int, step: int) -> Iterator[None]:
+        """What a mapper drops in one step: a function of the seed and the step alone."""
+        device = self.raw.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(stream_seed(seed, "dropout", step))
+            yield
 
     def loss(self, mapper: nn.Module, rows: torch.Tensor) -> torch.Tensor:
         """What to lower: 1 - cosine, and the distance of the features' statistics.
