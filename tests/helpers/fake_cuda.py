@@ -61,6 +61,7 @@ class FakeCuda:
     Attributes:
         calls: how often each call was made.
         fails: the next calls of these names fail so.
+        lacks: calls that a driver is too old for, as the bindings say it.
         lost_after: launches of work after which the device is gone.
         taken: bytes in use on the device.
     """
@@ -71,6 +72,7 @@ class FakeCuda:
         """``eager`` are the numbers of the streams, in the order of their making, that work at once."""
         self.calls: dict[str, int] = {}
         self.fails: dict[str, Status] = {}
+        self.lacks: set[str] = set()
         self.lost_after: int | None = None
         self.taken = 0
         self.memory = memory
@@ -89,6 +91,8 @@ class FakeCuda:
 
         def call(*arguments: Any) -> tuple[Any, ...]:
             self.calls[name] = self.calls.get(name, 0) + 1
+            if name in self.lacks:
+                raise RuntimeError(f'Function "{name}" not found')
             if name in self.fails:
                 return (self.fails[name],)
             if self._lost:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fs_runtime.backends.cuda.api import Cuda
+from fs_runtime.backends.cuda.clock import EventClock
 from fs_runtime.cuda_driver import Driver, Gpu, ask_driver
 from fs_runtime.errors import BackendError
 
@@ -25,6 +26,7 @@ class CudaDevice:
         name: for messages.
         description: for certificates.
         cuda: the driver's calls.
+        clock: its own.
     """
 
     def __init__(self, index: int) -> None:
@@ -40,6 +42,7 @@ class CudaDevice:
         # The same on every machine that has both; Jetson's driver tells no release.
         self.description = f"{self.gpu.name}, driver {driver.version or f'for CUDA {driver.cuda}'}"
         self.cuda = Cuda(self.name)
+        self.clock = EventClock(self.cuda)
         self._context: Any = None
         self._undo: list[tuple[str, Any]] = []
         self.cuda.call("cuInit", 0)
@@ -96,10 +99,6 @@ class CudaDevice:
         """A place in a stream's work, with its time; waiting for one that was never recorded returns at once."""
         with self.current():
             return self._kept("cuEventDestroy", self.cuda.call("cuEventCreate", _EVENT_WITH_TIME))
-
-    def seconds(self, first: Any, last: Any) -> float:
-        """From one event to another; both must have happened."""
-        return float(self.cuda.call("cuEventElapsedTime", first, last)) / 1000.0
 
     def keep(self, undo: str, thing: Any) -> None:
         """Have ``thing`` freed by the call ``undo`` when the device is closed."""

@@ -78,4 +78,4 @@ class NoiseOnCuda:
 
     def _taken(self, pair: tuple[Any, Any]) -> float:
         self._device.cuda.call("cuEventSynchronize", pair[1])
-        return self._device.seconds(*pair)
+        return self._device.clock.seconds(*pair)

@@ -363,3 +363,16 @@ def test_device_seconds_count_copies_noise_and_graph(folder: Path, gpu: Gpu) -> 
     # Half a millisecond for each pair of events here: two copies, one graph, one noise a block.
     counted = after.since(before)
     assert (counted.copy, counted.noise, counted.graph) == pytest.approx((7e-3, 3.5e-3, 3.5e-3))
+
+
+def test_certify_goes_on_and_tells_no_times_when_the_driver_has_no_clock(
+    folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fs_runtime.load(folder / "pooled1", threads=1) as encoder:
+        expected = encoder.certify(IMAGES[0], **SETTINGS)
+    fake = gpu()
+    fake.lacks.add("cuEventElapsedTime")
+    monkeypatch.setattr("fs_runtime.backends.cuda.clock.elapsed_milliseconds", lambda first, last: None)
+    with opened(folder / "pooled1") as encoder:
+        assert same(expected, encoder.certify(IMAGES[0], **SETTINGS))
+        assert device_seconds(encoder.backend) is None
