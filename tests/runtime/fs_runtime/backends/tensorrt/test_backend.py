@@ -376,3 +376,27 @@ def test_certify_goes_on_and_tells_no_times_when_the_driver_has_no_clock(
     with opened(folder / "pooled1") as encoder:
         assert same(expected, encoder.certify(IMAGES[0], **SETTINGS))
         assert device_seconds(encoder.backend) is None
+
+
+@pytest.mark.parametrize("kind", ["certify", "certify_many"])
+def test_clean_reference_is_refused_before_any_draw_when_onnx_runtime_cannot_run_the_bare_encoder(
+    gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    root = tiny.write_bundle(tmp_path)
+    tiny.add_clean(root)
+    fake_tensorrt.add_plan(root)
+    fake = gpu()
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    message = (
+        r'reference "clean" runs .*clean.onnx, of which there are no plans, in ONNX Runtime on cuda, but .*'
+        r"pip install 'fs-runtime.gpu.'.*; or use reference \"smoothed\""
+    )
+    with opened(root) as encoder:
+        launched = fake.calls["cuGraphLaunch"]
+        # Not even the image, which is none, is looked at.
+        for image in ("none.png", IMAGES[0]):
+            with pytest.raises(BackendError, match=message) as caught:
+                getattr(encoder, kind)([image] if kind == "certify_many" else image, **SETTINGS, reference="clean")
+            assert (caught.value.argument, caught.value.exit_code) == ("reference", 4)
+        assert fake.calls["cuGraphLaunch"] == launched
+        encoder.certify(IMAGES[0], **SETTINGS)
