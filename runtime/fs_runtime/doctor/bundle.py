@@ -45,9 +45,11 @@ def check_engines(bundle: Bundle, driver: Driver, versions: dict[str, str], *, n
 
 
 def _fault(engine: Engine, driver: Driver, versions: dict[str, str]) -> str | None:
-    version = versions.get(engine.builder, "!")
-    if version.startswith("!"):
+    version = versions.get(engine.builder)
+    if version is None:
         return f"{engine.builder} is not installed"
+    if version.startswith("!"):
+        return f"{engine.builder} does not load ({version[1:]})"
     if not driver.gpus:
         return driver.problem
     faults = [

@@ -23,6 +23,10 @@ _INSTALL: dict[Builder, str] = {
 }
 
 
+class BrokenLibraryError(BackendError):
+    """A TensorRT is installed, but does not load."""
+
+
 @dataclass(frozen=True)
 class Library:
     """An importable TensorRT.
@@ -61,11 +65,17 @@ def open_library(builder: Builder) -> Library:
     """Import a TensorRT.
 
     Raises:
-        BackendError: it is not installed, does not load, or has a version that was not made for.
+        BrokenLibraryError: it is installed, but does not load.
+        BackendError: it is not installed, or has a version that was not made for.
     """
-    version = installed_versions().get(builder, "!it is not installed")
+    version = installed_versions().get(builder)
+    if version is None:
+        raise BackendError(f"{builder} cannot be used here (it is not installed): {_INSTALL[builder]}")
     if version.startswith("!"):
-        raise BackendError(f"{builder} cannot be used here ({version[1:]}): {_INSTALL[builder]}")
+        raise BrokenLibraryError(
+            f"{builder} is installed but does not load ({version[1:]}): uninstall it and install it again "
+            f"({_INSTALL[builder]})"
+        )
     (least, below), found = VERSIONS[builder], tuple(int(part) for part in version.split(".")[:2])
     if not least <= found < below:
         wants = f">={least[0]}.{least[1]},<{below[0]}.{below[1]}"

@@ -348,6 +348,12 @@ def test_check_engines_is_content_when_one_plan_runs(tmp_path: Path) -> None:
     }
     assert set(_status(check_engines(bundle, driver_of("7.5"), versions, needed=True)).values()) == {"failed"}
     assert set(_status(check_engines(bundle, NO_GPU, versions, needed=False)).values()) == {"absent"}
+    for found, actual in (
+        ({}, "is not installed"),
+        ({"tensorrt-rtx": "!no libnvinfer"}, "does not load (no libnvinfer)"),
+    ):
+        check = check_engines(bundle, driver_of("8.9"), found, needed=True)[0]
+        assert (check.status, check.actual) == ("failed", f"tensorrt-rtx {actual}")
     (none,) = check_engines(_bundle(tmp_path / "none"), driver_of("8.9"), versions, needed=True)
     assert (none.status, none.actual) == ("failed", "the bundle has none")
 
