@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fs_runtime.backends.cuda import api, device
+from fs_runtime import cuda_calls
+from fs_runtime.backends.cuda import device
 from fs_runtime.cuda_driver import Driver, Gpu
 from fs_runtime.noise import DrawKey, GridNoise
 
@@ -298,7 +299,8 @@ def install(monkeypatch: pytest.MonkeyPatch, fake: FakeCuda, *, capability: str 
     """Put ``fake`` in the place of the driver, and noise that it makes in the place of the kernel."""
 
     class FakeNoise:
-        def __init__(self, *, sigma: float, size: int, most_draws: int) -> None:
+        def __init__(self, *, sigma: float, size: int, most_draws: int, cuda: cuda_calls.Cuda) -> None:
+            assert cuda.driver is fake
             self._noise, self._size, self._most = GridNoise(sigma, size), size, most_draws
 
         def fill(self, pointer: int, keys: Sequence[DrawKey], stream: int) -> None:
@@ -319,6 +321,6 @@ def install(monkeypatch: pytest.MonkeyPatch, fake: FakeCuda, *, capability: str 
     module = ModuleType("fs_runtime.noise.device")
     module.DeviceNoise = FakeNoise  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "fs_runtime.noise.device", module)
-    monkeypatch.setattr(api, "load_driver", lambda: fake)
+    monkeypatch.setattr(cuda_calls, "load_driver", lambda: fake)
     monkeypatch.setattr(device, "ask_driver", lambda: driver)
     monkeypatch.setattr("fs_runtime.cuda_driver.ask_driver", lambda **_: driver)

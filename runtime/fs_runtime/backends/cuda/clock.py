@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from fs_runtime.backends.cuda.api import Cuda
+from fs_runtime.cuda_calls import Cuda
 from fs_runtime.cuda_driver import elapsed_milliseconds
 from fs_runtime.errors import BackendError
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fs_runtime.backends.cuda.api import Cuda
 from fs_runtime.backends.cuda.clock import EventClock
+from fs_runtime.cuda_calls import Cuda
 from fs_runtime.cuda_driver import Driver, Gpu, ask_driver
 from fs_runtime.errors import BackendError
 

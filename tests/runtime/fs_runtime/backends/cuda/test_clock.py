@@ -87,7 +87,7 @@ def test_seconds_are_told_when_the_real_bindings_meet_an_older_driver(tmp_path: 
     )
     script = (
         "from cuda.bindings import driver\n"
-        "from fs_runtime.backends.cuda.api import Cuda\n"
+        "from fs_runtime.cuda_calls import Cuda\n"
         "from fs_runtime.backends.cuda.clock import EventClock\n"
         "clock = EventClock(Cuda('cuda:0'))\n"
         "print(clock.seconds(driver.CUevent(1000), driver.CUevent(3000)), clock.stopped)\n"

@@ -18,9 +18,9 @@ from helpers.fake_cuda import FakeCuda, install
 
 import fs_runtime
 from fs_runtime.backends import open_backend
-from fs_runtime.backends.cuda.api import DeviceLostError, DeviceMemoryError
 from fs_runtime.backends.onnxruntime import libraries, on_gpu
 from fs_runtime.bundle import Graph, read_bundle
+from fs_runtime.cuda_calls import DeviceLostError, DeviceMemoryError
 from fs_runtime.errors import BackendError, BundleError
 
 IMAGES = [tiny.image_array(seed=seed) for seed in range(3)]

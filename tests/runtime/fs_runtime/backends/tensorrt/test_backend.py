@@ -17,8 +17,8 @@ from helpers.fake_cuda import FakeCuda, Status, install
 import fs_runtime
 from fs_runtime.backends import Block, find_backend, open_backend
 from fs_runtime.backends.clock import device_seconds
-from fs_runtime.backends.cuda.api import DeviceLostError, DeviceMemoryError
 from fs_runtime.bundle import read_bundle
+from fs_runtime.cuda_calls import DeviceLostError, DeviceMemoryError
 from fs_runtime.errors import BackendError
 
 IMAGES = [tiny.image_array(seed=seed) for seed in range(4)]

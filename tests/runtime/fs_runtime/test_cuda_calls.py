@@ -5,8 +5,8 @@ import sys
 import pytest
 from helpers.fake_cuda import FakeCuda, Status, install
 
-from fs_runtime.backends.cuda.api import Cuda, DeviceLostError, DeviceMemoryError
 from fs_runtime.backends.cuda.device import CudaDevice
+from fs_runtime.cuda_calls import Cuda, DeviceLostError, DeviceMemoryError
 from fs_runtime.errors import BackendError
 
 
