@@ -125,6 +125,33 @@ def test_check_onnx_runtime_fails_when_a_listed_provider_gives_way_to_another(
         assert cuda.actual == "a session opened CPUExecutionProvider instead"
 
 
+def test_check_onnx_runtime_fails_when_a_provider_opens_but_lacks_cudnn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # ONNX Runtime and the loader are fakes here: the session opens, as it does without cuDNN.
+    (tmp_path / "capi").mkdir()
+    (tmp_path / "capi/libonnxruntime_providers_cuda.so").write_bytes(b"")
+    fake = SimpleNamespace(
+        __version__="1.31",
+        __file__=str(tmp_path / "__init__.py"),
+        set_default_logger_severity=lambda _: None,
+        get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
+        InferenceSession=lambda *_, providers, **__: SimpleNamespace(get_providers=lambda: providers),
+    )
+
+    def load(path: str, mode: int = 0) -> None:
+        if path == "libcudnn.so.9":
+            raise OSError(f"{path}: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    checks = check_onnx_runtime(needs_cpu=True, needs_cuda=True)
+    cuda = next(check for check in checks if check.id == "onnxruntime.cuda")
+    assert (cuda.status, cuda.actual) == ("failed", "libcudnn.so.9 is not found")
+    assert "cuDNN 9" in cuda.remedy
+    assert _status(checks)["onnxruntime.cpu"] == "ok"
+
+
 def test_check_onnx_runtime_names_the_library_when_a_provider_lacks_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
