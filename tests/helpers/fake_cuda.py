@@ -112,6 +112,11 @@ class FakeCuda:
         """Blocks of memory, streams, events and graphs that were not freed."""
         return sum(map(len, (self._blocks, self._streams, self._events, self._graphs)))
 
+    @property
+    def capturing(self) -> bool:
+        """Whether the work of some stream is being captured."""
+        return any(stream.captured is not None for stream in self._streams.values())
+
     def enqueue(self, stream: int, work: Work) -> None:
         """Put work on a stream, as a kernel's launch does."""
         found = self._streams[int(stream)]
@@ -176,9 +181,12 @@ class FakeCuda:
     def _cuCtxPopCurrent(self) -> Handle:
         return Handle(self.current.pop())
 
-    def _cuCtxSynchronize(self) -> None:
+    def _cuCtxSynchronize(self) -> Any:
+        if self.capturing:
+            return (Status.CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,)
         for stream in self._streams.values():
             self._work(stream, None, forced=True)
+        return None
 
     def _cuMemGetInfo(self) -> tuple[Status, int, int]:
         return Status.CUDA_SUCCESS, self.memory - self.taken, self.memory

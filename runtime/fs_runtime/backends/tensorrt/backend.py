@@ -13,6 +13,7 @@ from fs_runtime.backends.tensorrt.choice import choose_plan
 from fs_runtime.backends.tensorrt.plan import OpenedPlan
 from fs_runtime.bundle import Bundle, Graph
 from fs_runtime.bundle.engines import read_plan
+from fs_runtime.cuda_calls import DeviceLostError, DeviceMemoryError
 from fs_runtime.environment import cuda_graphs
 from fs_runtime.errors import BackendError
 
@@ -64,6 +65,8 @@ class TensorRtBackend(CudaBackend):
                 return
             try:
                 self._graphs[slot] = captured(self._device, self._stream, lambda: self._execute(slot))
+            except (DeviceLostError, DeviceMemoryError):
+                raise
             except BackendError as error:
                 self._captures = False
                 message = f"the plan runs without a CUDA graph, which could not be captured ({error}): it may be slower"
@@ -82,9 +85,14 @@ class TensorRtBackend(CudaBackend):
             if not self._context.set_tensor_address(buffer.tensor.name, buffer.pointer):
                 raise self._opened.refused("does not take the memory for")
         if not self._context.execute_async_v3(int(self._stream)):
-            # Raises where the device is lost.
-            self._device.cuda.call("cuCtxSynchronize")
-            raise self._opened.refused("failed to run")
+            refused = self._opened.refused("failed to run")
+            try:
+                self._device.cuda.call("cuCtxSynchronize")
+            except DeviceLostError as error:
+                raise error from refused
+            except BackendError:  # it may not be asked for within a capture, which says nothing of the plan
+                pass
+            raise refused
 
     def _shut(self) -> None:
         self._context = None

@@ -340,6 +340,31 @@ def test_certify_goes_on_without_a_cuda_graph_when_it_cannot_be_captured(folder:
     assert "cuGraphLaunch" not in fake.calls
 
 
+def test_capture_shows_what_tensorrt_says_when_the_plan_cannot_be_captured(
+    folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = gpu()
+    monkeypatch.setattr(fake_tensorrt._Context, "captures", False)
+    with pytest.warns(RuntimeWarning, match=r"could not be captured .*failed to run .*layer 7 cannot be captured"):
+        encoder = opened(folder / "pooled1")
+    with encoder, fs_runtime.load(folder / "pooled1", threads=1) as on_cpu:
+        assert same(on_cpu.certify(IMAGES[0], **SETTINGS), encoder.certify(IMAGES[0], **SETTINGS))
+    assert "cuGraphLaunch" not in fake.calls
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(Status.CUDA_ERROR_LAUNCH_FAILED, DeviceLostError), (Status.CUDA_ERROR_OUT_OF_MEMORY, DeviceMemoryError)],
+)
+def test_open_is_an_error_when_the_gpu_is_lost_or_full_while_it_captures(
+    folder: Path, gpu: Gpu, code: Status, kind: type[BackendError]
+) -> None:
+    fake = gpu()
+    fake.fails["cuGraphInstantiate"] = code
+    with pytest.raises(kind):
+        opened(folder / "pooled1")
+
+
 def test_run_fails_when_tensorrt_refuses(folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     gpu()
     monkeypatch.setattr(fake_tensorrt._Context, "execute_async_v3", lambda self, stream: False)
