@@ -12,14 +12,11 @@ from fs_runtime.backends.base import Backend, Block, BlockResult
 from fs_runtime.backends.clock import DeviceSeconds
 from fs_runtime.backends.cuda.device import CudaDevice
 from fs_runtime.backends.cuda.noise import NoiseOnCuda
-from fs_runtime.backends.cuda.slot import Slot
+from fs_runtime.backends.cuda.slot import SLOTS, Slot
 from fs_runtime.backends.device import Device
 from fs_runtime.backends.noise_source import NoiseOnDevice, NoiseSource
 from fs_runtime.bundle import Bundle, Graph, Manifest
 from fs_runtime.errors import BackendError
-
-SLOTS = 2
-"""Blocks that the GPU has in hand: one that runs, and one whose noise is made."""
 
 
 class CudaBackend(Backend):

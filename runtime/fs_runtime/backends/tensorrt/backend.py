@@ -4,10 +4,10 @@ import warnings
 from typing import Any
 
 from fs_runtime.backends.base import BackendInfo
-from fs_runtime.backends.cuda.backend import SLOTS, CudaBackend
+from fs_runtime.backends.cuda.backend import CudaBackend
 from fs_runtime.backends.cuda.capture import captured
 from fs_runtime.backends.cuda.memory import check_memory
-from fs_runtime.backends.cuda.slot import Slot, slot_bytes
+from fs_runtime.backends.cuda.slot import Slot, slots_bytes
 from fs_runtime.backends.registry import register
 from fs_runtime.backends.tensorrt.choice import choose_plan
 from fs_runtime.backends.tensorrt.plan import OpenedPlan
@@ -30,13 +30,13 @@ class TensorRtBackend(CudaBackend):
         self._graphs: dict[Slot, Any] = {}
         self.plan, library = choose_plan(bundle, self._device.gpu)
         plan = read_plan(bundle, self.plan)
-        self._check_memory(bundle, fixed=len(plan), growing=SLOTS * slot_bytes(bundle.manifest))
+        self._check_memory(bundle, fixed=len(plan), growing=slots_bytes(bundle.manifest))
         with self._device.current():
             self._opened = OpenedPlan(library, plan, self.plan)
             self._opened.check_tensors(bundle.manifest)
             scratch = int(self._opened.engine.device_memory_size_v2)
             # The weights are on the GPU by now.
-            self._check_memory(bundle, fixed=0, growing=scratch + SLOTS * slot_bytes(bundle.manifest))
+            self._check_memory(bundle, fixed=0, growing=scratch + slots_bytes(bundle.manifest))
             strategy = library.trt.ExecutionContextAllocationStrategy.USER_MANAGED
             self._context = self._opened.engine.create_execution_context(strategy)
             if self._context is None:

@@ -18,6 +18,7 @@ from helpers.fake_cuda import FakeCuda, install
 
 import fs_runtime
 from fs_runtime.backends import open_backend
+from fs_runtime.backends.cuda.slot import slots_bytes
 from fs_runtime.backends.onnxruntime import libraries, on_gpu
 from fs_runtime.bundle import Graph, read_bundle
 from fs_runtime.cuda_calls import DeviceLostError, DeviceMemoryError
@@ -167,6 +168,18 @@ def test_replay_allows_rounding_when_the_engine_was_built_at_opening(folder: Pat
 
 
 # ---- what cannot be opened, or breaks
+
+
+def test_open_counts_every_slot_that_a_clean_reference_takes(folder: Path, gpu: Gpu) -> None:
+    manifest = read_bundle(folder / "pooled1").manifest
+    need = manifest.graphs[0].bytes + slots_bytes(manifest)
+    gpu(memory=need - 1)
+    with pytest.raises(DeviceMemoryError, match="is free"):
+        fs_runtime.load(folder / "pooled1", device="cuda", threads=1)
+    fake = gpu(memory=need)
+    with fs_runtime.load(folder / "pooled1", device="cuda", threads=1) as encoder:
+        encoder.certify(IMAGES[0], **SETTINGS, reference="clean")
+        assert fake.taken == slots_bytes(manifest)
 
 
 def test_open_says_what_is_free_when_the_weights_do_not_fit(folder: Path, gpu: Gpu) -> None:
