@@ -213,6 +213,28 @@ def test_open_says_what_tensorrt_says_when_the_plan_is_none(gpu: Gpu, tmp_path: 
         opened(root)
 
 
+def test_every_plan_of_a_process_has_the_same_logger_and_only_its_own_errors(
+    folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loggers: list[Any] = []
+    gpu()
+    installed = fake_tensorrt.library.import_module("tensorrt")
+
+    class Runtime(installed.Runtime):  # type: ignore[misc,name-defined]
+        def __init__(self, logger: Any) -> None:
+            super().__init__(logger)
+            loggers.append(logger)
+
+    installed.Runtime = Runtime
+    with opened(folder / "pooled1"), opened(folder / "tokens1"):
+        first, second = loggers
+        assert first is second
+        first.log(first.Severity.ERROR, "about another plan")
+    monkeypatch.setattr(fake_tensorrt._Context, "execute_async_v3", lambda self, stream: False)
+    with pytest.raises(BackendError, match=r"failed to run .*it does not say why"):
+        opened(folder / "pooled1")
+
+
 def test_open_refuses_when_the_plan_has_other_inputs(gpu: Gpu, tmp_path: Path) -> None:
     root = tiny.write_bundle(tmp_path / "one")
     other = tiny.write_bundle(tmp_path / "other", noise_batch=5)
