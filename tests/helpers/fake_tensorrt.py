@@ -66,6 +66,7 @@ class _Context:
 class _Engine:
     device_memory_size_v2 = SCRATCH
     hosted: tuple[str, ...] = ()
+    layers = '{"Layers": ["only", "names"]}'
 
     def __init__(self, session: Any, fake: FakeCuda, logger: Any) -> None:
         self.session, self._fake, self.logger = session, fake, logger
@@ -83,6 +84,9 @@ class _Engine:
 
     def get_tensor_location(self, name: str) -> str:
         return "host" if name in self.hosted else "device"
+
+    def create_engine_inspector(self) -> Any:
+        return SimpleNamespace(get_engine_information=lambda form: self.layers)
 
     def create_execution_context(self, strategy: str) -> _Context:
         assert strategy == "user"
@@ -108,6 +112,7 @@ def install(monkeypatch: pytest.MonkeyPatch, fake: FakeCuda, *, version: str = V
         __version__=version,
         ILogger=_Logger,
         Runtime=Runtime,
+        LayerInformationFormat=SimpleNamespace(JSON="json"),
         TensorLocation=SimpleNamespace(DEVICE="device", HOST="host"),
         ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="user"),
     )

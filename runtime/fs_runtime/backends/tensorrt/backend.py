@@ -44,6 +44,12 @@ class TensorRtBackend(CudaBackend):
             self._context.set_device_memory(self._device.allocate(scratch), scratch)
         self.info = BackendInfo(name=library.builder, version=library.version, device=self._device.description)
 
+    def layers(self) -> str:
+        """What TensorRT tells of the plan's layers, as JSON."""
+        assert self._opened is not None
+        with self._device.current():
+            return self._opened.layers()
+
     def _check_memory(self, bundle: Bundle, *, fixed: int, growing: int) -> None:
         assert self.plan is not None
         check_memory(

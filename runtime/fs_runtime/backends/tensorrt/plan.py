@@ -60,6 +60,11 @@ class OpenedPlan:
                 "again with fs-export build"
             )
 
+    def layers(self) -> str:
+        """What TensorRT's inspector tells of the layers, as JSON."""
+        form = self._library.trt.LayerInformationFormat.JSON
+        return str(self.engine.create_engine_inspector().get_engine_information(form))
+
     def refused(self, what: str) -> BackendError:
         """What TensorRT said when it refused to go on."""
         said = "; ".join(self._logger.errors) or "it does not say why"
