@@ -1,11 +1,12 @@
 """Which backend serves a bundle. The CUDA driver and TensorRT are thin fakes here."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from helpers import fake_tensorrt, tiny
 from helpers.engines import NO_GPU
-from helpers.fake_cuda import FakeCuda, install
+from helpers.fake_cuda import FakeCuda
 
 from fs_runtime.backends import open_backend
 from fs_runtime.backends.cuda import device as cuda_device
@@ -16,9 +17,8 @@ from fs_runtime.errors import BackendError
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
-    fake = FakeCuda()
-    install(monkeypatch, fake)
+def gpu(fake_gpu: Callable[..., FakeCuda], monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
+    fake = fake_gpu()
     fake_tensorrt.install(monkeypatch, fake)
     return fake
 

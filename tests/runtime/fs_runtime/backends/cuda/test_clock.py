@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from helpers.fake_cuda import FakeCuda, Status, install
+from helpers.fake_cuda import FakeCuda, Status
 from helpers.grid_noise_host import COMPILER, NO_COMPILER
 
 from fs_runtime.backends.cuda import clock
@@ -33,11 +34,9 @@ extern "C" int cuGetProcAddress_v2(const char* name, void** function, int versio
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
-    made = FakeCuda()
-    install(monkeypatch, made)
+def fake(fake_gpu: Callable[..., FakeCuda], monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
     monkeypatch.setattr(clock, "elapsed_milliseconds", lambda first, last: None)
-    return made
+    return fake_gpu()
 
 
 def _seconds(device: CudaDevice) -> float:

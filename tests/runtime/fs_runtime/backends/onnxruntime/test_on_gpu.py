@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from helpers import tiny
-from helpers.fake_cuda import FakeCuda, install
+from helpers.fake_cuda import FakeCuda
 
 import fs_runtime
 from fs_runtime.backends import open_backend
@@ -59,10 +59,9 @@ Gpu = Callable[..., FakeCuda]
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+def gpu(fake_gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> Gpu:
     def make(**options: Any) -> FakeCuda:
-        fake = FakeCuda(**options)
-        install(monkeypatch, fake)
+        fake = fake_gpu(**options)
         monkeypatch.setattr(on_gpu, "check_provider", lambda name: None)
         monkeypatch.setattr(
             on_gpu, "open_session", lambda path, _, providers, made: Session(fake, path, providers, made)
@@ -73,15 +72,6 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
         return fake
 
     return make
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("bundles")
-    for tap in ("pooled", "tokens"):
-        for images in (1, 3):
-            tiny.write_bundle(made / f"{tap}{images}", tap=tap, images=images)
-    return made
 
 
 @pytest.mark.parametrize("eager", [(), (0,), (1,), (0, 1)])
@@ -287,9 +277,9 @@ def test_open_refuses_when_the_provider_runs_nothing(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_open_refuses_when_this_build_has_no_provider(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+    folder: Path, fake_gpu: Gpu, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
-    install(monkeypatch, FakeCuda())
+    fake_gpu()
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
     monkeypatch.setattr(libraries.ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
     bundle = read_bundle(folder / "pooled1")

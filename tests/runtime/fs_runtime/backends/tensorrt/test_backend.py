@@ -4,6 +4,7 @@ The fakes compute real numbers in this machine's memory (helpers/fake_cuda.py), 
 whole certificates.
 """
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 from helpers import fake_tensorrt, tiny
-from helpers.fake_cuda import FakeCuda, Status, install
+from helpers.fake_cuda import FakeCuda, Status
 
 import fs_runtime
 from fs_runtime.backends import Block, find_backend, open_backend
@@ -30,10 +31,9 @@ Gpu = Callable[..., FakeCuda]
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+def gpu(fake_gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> Gpu:
     def make(**options: Any) -> FakeCuda:
-        fake = FakeCuda(**options)
-        install(monkeypatch, fake)
+        fake = fake_gpu(**options)
         fake_tensorrt.install(monkeypatch, fake)
         return fake
 
@@ -41,11 +41,11 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("bundles")
-    for tap in ("pooled", "tokens"):
-        for images in (1, 3):
-            fake_tensorrt.add_plan(tiny.write_bundle(made / f"{tap}{images}", tap=tap, images=images))
+def folder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same bundles, with a plan each."""
+    made = shutil.copytree(folder, tmp_path_factory.mktemp("plans"), dirs_exist_ok=True)
+    for bundle in made.iterdir():
+        fake_tensorrt.add_plan(bundle)
     return made
 
 
