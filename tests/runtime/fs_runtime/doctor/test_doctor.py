@@ -329,6 +329,8 @@ def test_check_tensorrt_is_content_with_either() -> None:
     }
     broken = check_tensorrt({"tensorrt": "!libnvinfer.so.10 is missing"}, needed=True)[0]
     assert (broken.status, broken.actual) == ("failed", "libnvinfer.so.10 is missing")
+    old = check_tensorrt({"tensorrt": "10.3.0"}, needed=True)[0]
+    assert (old.status, old.expected, old.actual) == ("failed", "installed, >=10.16,<12.0", "10.3.0")
 
 
 # ---- plans
