@@ -283,6 +283,9 @@ class FakeCuda:
     def _cuGraphExecDestroy(self, graph: int) -> None:
         self._cuGraphDestroy(graph)
 
+    def _cuLaunchKernel(self) -> None:
+        """The noise's launch, whose work is enqueued apart."""
+
     def _cuGraphLaunch(self, graph: int, stream: int) -> None:
         for work in self._graphs[graph]:
             self.enqueue(stream, work)
@@ -308,7 +311,7 @@ def install(monkeypatch: pytest.MonkeyPatch, fake: FakeCuda, *, capability: str 
 
     class FakeNoise:
         def __init__(self, *, sigma: float, size: int, most_draws: int, cuda: cuda_calls.Cuda) -> None:
-            assert cuda.driver is fake
+            self._cuda = cuda
             self._noise, self._size, self._most = GridNoise(sigma, size), size, most_draws
 
         def fill(self, pointer: int, keys: Sequence[DrawKey], stream: int) -> None:
@@ -319,6 +322,7 @@ def install(monkeypatch: pytest.MonkeyPatch, fake: FakeCuda, *, capability: str 
                 for row, key in zip(rows, keys, strict=True):
                     self._noise.fill(row, key.seed, key.stream, key.draw)
 
+            self._cuda.call("cuLaunchKernel")
             fake.enqueue(stream, fill)
 
         def close(self) -> None:

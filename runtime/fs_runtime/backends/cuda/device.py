@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fs_runtime.backends.cuda.clock import EventClock
-from fs_runtime.cuda_calls import Cuda
+from fs_runtime.cuda_calls import Cuda, DeviceMemoryError
 from fs_runtime.cuda_driver import Driver, Gpu, ask_driver
 from fs_runtime.errors import BackendError
 
@@ -73,10 +73,15 @@ class CudaDevice:
         """Zeroed memory on the GPU, of ``size`` bytes.
 
         Raises:
-            DeviceMemoryError: there is not enough.
+            DeviceMemoryError: there is not enough, as where another process took it after it was counted.
         """
         with self.current():
-            pointer = self._kept("cuMemFree", self.cuda.call("cuMemAlloc", max(size, 1)))
+            try:
+                made = self.cuda.call("cuMemAlloc", max(size, 1))
+            except DeviceMemoryError as error:
+                need, free = size / 2**20, self.free_memory() / 2**20
+                raise DeviceMemoryError(f"{need:,.1f} MiB more are needed, but {free:,.1f} free: {error}") from error
+            pointer = self._kept("cuMemFree", made)
             self.cuda.call("cuMemsetD8", pointer, 0, max(size, 1))
             self.cuda.call("cuCtxSynchronize")  # other streams do not wait for the setting
         return int(pointer)

@@ -353,6 +353,19 @@ def test_certify_many_keeps_what_is_done_when_the_gpu_is_lost(folder: Path, gpu:
     assert all(result.certificate is not None for result in done)
 
 
+def test_certify_many_keeps_what_is_done_when_the_noises_launch_finds_the_gpu_lost(folder: Path, gpu: Gpu) -> None:
+    fake, done = gpu(), []
+    with (  # noqa: PT012  # it is raised in the middle
+        opened(folder / "pooled1") as encoder,
+        pytest.raises(DeviceLostError, match=r"cuda:0 .Test GPU. was lost in mid-run .cuLaunchKernel: .*--resume"),
+    ):
+        for result in encoder.certify_many(IMAGES, **SETTINGS):
+            done.append(result)
+            if len(done) == 2:
+                fake.fails["cuLaunchKernel"] = Status.CUDA_ERROR_LAUNCH_FAILED
+    assert [result.certificate is not None for result in done] == [True, True]
+
+
 def test_certify_goes_on_without_a_cuda_graph_when_it_cannot_be_captured(folder: Path, gpu: Gpu) -> None:
     fake = gpu()
     fake.fails["cuGraphInstantiate"] = Status.CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED
