@@ -9,14 +9,12 @@ from pathlib import Path
 import msgspec
 
 from fs_exporters.graph import multiply_adds, smoothed_graph
-from fs_exporters.onnx import OPSETS, trace
+from fs_exporters.onnx import trace
+from fs_exporters.pipeline import GRAPH, draft_manifest, stated_graph
 from fs_models.encoders import EncoderAdapter
 from fs_models.gsb import no_booster
-from fs_runtime.bundle import MANIFEST, SCHEMA_VERSION, Manifest
-from fs_runtime.bundle.files import digest, total_bytes
-from fs_runtime.bundle.manifest import Graph, Precision, Source
-
-GRAPH = "model.onnx"
+from fs_runtime.bundle import MANIFEST
+from fs_runtime.bundle.manifest import Precision
 
 
 def write_speed_bundle(
@@ -24,38 +22,11 @@ def write_speed_bundle(
 ) -> Path:
     """Write it into ``folder``, which is made."""
     folder.mkdir(parents=True)
-    spec = encoder.spec
-    draft = Manifest(
-        schema_version=SCHEMA_VERSION,
-        source=Source(model=spec.model),
-        family=spec.family,
-        tap=spec.tap,
-        feature_shape=spec.feature_shape,
-        height=spec.height,
-        width=spec.width,
-        sigma=sigma,
-        noise_batch=noise_batch,
-        mean=spec.mean,
-        std=spec.std,
-        preprocess=spec.preprocess,
-        graphs=(),
-    )
+    draft = draft_manifest(encoder.spec, sigma, noise_batch)
+    inputs, outputs = draft.smoothed_inputs, draft.smoothed_outputs
     module = smoothed_graph(encoder, no_booster(), images=1)
     counted = multiply_adds(module)
-    inputs, outputs = draft.smoothed_inputs, draft.smoothed_outputs
     external = trace(module, inputs, outputs, folder / GRAPH, metadata={}, precision=precision)
-    files = [folder / name for name in (GRAPH, *external)]
-    graph = Graph(
-        role="smoothed",
-        file=GRAPH,
-        external_data=external,
-        sha256=digest(files),
-        bytes=total_bytes(files),
-        precision=precision,
-        opset=OPSETS[precision],
-        inputs=inputs,
-        outputs=outputs,
-        multiply_adds=counted,
-    )
+    graph = stated_graph(folder, draft, "smoothed", GRAPH, external, precision, counted)
     (folder / MANIFEST).write_bytes(msgspec.json.encode(msgspec.structs.replace(draft, graphs=(graph,))))
     return folder

@@ -237,7 +237,7 @@ def _fill(
     on_progress: Callable[[str, int, int], None],
 ) -> Manifest:
     """Write everything but the manifest."""
-    draft = _draft(encoder.spec, settings.sigma, settings.noise_batch, settings.images, chosen)
+    draft = draft_manifest(encoder.spec, settings.sigma, settings.noise_batch, settings.images, chosen)
     traced: Precision = "fp32" if settings.precision == "int8" else settings.precision
     with watch.step("trace") as notes:
         counted = multiply_adds(smoothed_graph(encoder, chosen.booster, images=1))
@@ -260,7 +260,7 @@ def _fill(
             names = f" ({', '.join(calibration.skipped_names[:3])})" if calibration.skipped else ""
             notes.detail = f"int8 by {calibration.images} photos with noise{skipped}{names}, checked"
             notes.path, notes.bytes = Path(GRAPH), total_bytes(folder / name for name in (GRAPH, *external))
-    graphs = [_graph(folder, draft, "smoothed", GRAPH, external, settings.precision, counted, calibration)]
+    graphs = [stated_graph(folder, draft, "smoothed", GRAPH, external, settings.precision, counted, calibration)]
     if chosen.kind is not None:
         with watch.step("clean") as notes:
             graphs.append(_clean_graph(folder, encoder, draft, traced))
@@ -294,10 +294,10 @@ def _clean_graph(folder: Path, encoder: EncoderAdapter, draft: Manifest, precisi
         sharing=folder / GRAPH,
     )
     counted = multiply_adds(smoothed_graph(encoder, no_booster(), images=1))
-    return _graph(folder, bare, "clean", CLEAN, external, precision, counted)
+    return stated_graph(folder, bare, "clean", CLEAN, external, precision, counted)
 
 
-def _graph(
+def stated_graph(
     folder: Path,
     draft: Manifest,
     role: Literal["smoothed", "clean"],
@@ -359,10 +359,12 @@ def parity_line(parity: Parity) -> str:
     return f"smallest cosine {parity.smallest_cosine:.7f} over {parity.pilot + parity.draws} draws, {angle}"
 
 
-def _draft(spec: EncoderSpec, sigma: float, noise_batch: int, images: int, chosen: ChosenBooster) -> Manifest:
+def draft_manifest(
+    spec: EncoderSpec, sigma: float, noise_batch: int, images: int = 1, chosen: ChosenBooster | None = None
+) -> Manifest:
     """The manifest before there is a graph."""
     gsb = None
-    if chosen.kind is not None and chosen.sha256 is not None:
+    if chosen is not None and chosen.kind is not None and chosen.sha256 is not None:
         gsb = Booster(kind=chosen.kind, sha256=chosen.sha256)
     return Manifest(
         schema_version=SCHEMA_VERSION,

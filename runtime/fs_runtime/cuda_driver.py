@@ -69,6 +69,17 @@ def ask_driver(*, free_memory: bool = False) -> Driver:
     return Driver(_release(), version, gpus, "" if gpus else "the NVIDIA driver shows no GPU")
 
 
+def elapsed_milliseconds(first: int, last: int) -> float | None:
+    """Between two events of a CUDA stream, by the form of the call that every driver has; None if it cannot tell."""
+    try:
+        ask = ctypes.CDLL(_LIBRARY).cuEventElapsedTime
+    except (OSError, AttributeError):
+        return None
+    taken = ctypes.c_float()
+    failed = ask(ctypes.byref(taken), ctypes.c_void_p(first), ctypes.c_void_p(last))
+    return None if failed else taken.value
+
+
 def _gpu(cuda: Any, index: int, free_memory: bool) -> Gpu:
     device, major, minor, memory = ctypes.c_int(), ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
     name = ctypes.create_string_buffer(_NAME_BYTES)

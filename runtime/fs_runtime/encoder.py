@@ -440,7 +440,10 @@ class SmoothedEncoder:
 
     def _prediction_task(self, prototypes: PrototypesLike | None, **asked: Any) -> PredictionTask:
         settings = PredictionSettings.checked(self.manifest, self.prototypes(prototypes), **asked)
+        self._certifier.check_reference(settings.reference)
         return PredictionTask(settings, self.manifest.sigma)
 
     def _feature_task(self, **asked: Any) -> FeatureTask:
-        return FeatureTask(CertifySettings.checked(self.manifest, **asked), self.manifest.sigma)
+        settings = CertifySettings.checked(self.manifest, **asked)
+        self._certifier.check_reference(settings.reference)
+        return FeatureTask(settings, self.manifest.sigma)

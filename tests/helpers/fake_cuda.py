@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fs_runtime.backends.cuda import api, device
+from fs_runtime import cuda_calls
+from fs_runtime.backends.cuda import device
 from fs_runtime.cuda_driver import Driver, Gpu
 from fs_runtime.noise import DrawKey, GridNoise
 
@@ -61,6 +62,7 @@ class FakeCuda:
     Attributes:
         calls: how often each call was made.
         fails: the next calls of these names fail so.
+        lacks: calls that a driver is too old for, as the bindings say it.
         lost_after: launches of work after which the device is gone.
         taken: bytes in use on the device.
     """
@@ -71,6 +73,7 @@ class FakeCuda:
         """``eager`` are the numbers of the streams, in the order of their making, that work at once."""
         self.calls: dict[str, int] = {}
         self.fails: dict[str, Status] = {}
+        self.lacks: set[str] = set()
         self.lost_after: int | None = None
         self.taken = 0
         self.memory = memory
@@ -89,6 +92,8 @@ class FakeCuda:
 
         def call(*arguments: Any) -> tuple[Any, ...]:
             self.calls[name] = self.calls.get(name, 0) + 1
+            if name in self.lacks:
+                raise RuntimeError(f'Function "{name}" not found')
             if name in self.fails:
                 return (self.fails[name],)
             if self._lost:
@@ -106,6 +111,11 @@ class FakeCuda:
     def left(self) -> int:
         """Blocks of memory, streams, events and graphs that were not freed."""
         return sum(map(len, (self._blocks, self._streams, self._events, self._graphs)))
+
+    @property
+    def capturing(self) -> bool:
+        """Whether the work of some stream is being captured."""
+        return any(stream.captured is not None for stream in self._streams.values())
 
     def enqueue(self, stream: int, work: Work) -> None:
         """Put work on a stream, as a kernel's launch does."""
@@ -171,9 +181,12 @@ class FakeCuda:
     def _cuCtxPopCurrent(self) -> Handle:
         return Handle(self.current.pop())
 
-    def _cuCtxSynchronize(self) -> None:
+    def _cuCtxSynchronize(self) -> Any:
+        if self.capturing:
+            return (Status.CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,)
         for stream in self._streams.values():
             self._work(stream, None, forced=True)
+        return None
 
     def _cuMemGetInfo(self) -> tuple[Status, int, int]:
         return Status.CUDA_SUCCESS, self.memory - self.taken, self.memory
@@ -270,6 +283,9 @@ class FakeCuda:
     def _cuGraphExecDestroy(self, graph: int) -> None:
         self._cuGraphDestroy(graph)
 
+    def _cuLaunchKernel(self) -> None:
+        """The noise's launch, whose work is enqueued apart."""
+
     def _cuGraphLaunch(self, graph: int, stream: int) -> None:
         for work in self._graphs[graph]:
             self.enqueue(stream, work)
@@ -294,7 +310,8 @@ def install(monkeypatch: pytest.MonkeyPatch, fake: FakeCuda, *, capability: str 
     """Put ``fake`` in the place of the driver, and noise that it makes in the place of the kernel."""
 
     class FakeNoise:
-        def __init__(self, *, sigma: float, size: int, most_draws: int) -> None:
+        def __init__(self, *, sigma: float, size: int, most_draws: int, cuda: cuda_calls.Cuda) -> None:
+            self._cuda = cuda
             self._noise, self._size, self._most = GridNoise(sigma, size), size, most_draws
 
         def fill(self, pointer: int, keys: Sequence[DrawKey], stream: int) -> None:
@@ -305,6 +322,7 @@ def install(monkeypatch: pytest.MonkeyPatch, fake: FakeCuda, *, capability: str 
                 for row, key in zip(rows, keys, strict=True):
                     self._noise.fill(row, key.seed, key.stream, key.draw)
 
+            self._cuda.call("cuLaunchKernel")
             fake.enqueue(stream, fill)
 
         def close(self) -> None:
@@ -315,6 +333,6 @@ def install(monkeypatch: pytest.MonkeyPatch, fake: FakeCuda, *, capability: str 
     module = ModuleType("fs_runtime.noise.device")
     module.DeviceNoise = FakeNoise  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "fs_runtime.noise.device", module)
-    monkeypatch.setattr(api, "load_driver", lambda: fake)
+    monkeypatch.setattr(cuda_calls, "load_driver", lambda: fake)
     monkeypatch.setattr(device, "ask_driver", lambda: driver)
     monkeypatch.setattr("fs_runtime.cuda_driver.ask_driver", lambda **_: driver)

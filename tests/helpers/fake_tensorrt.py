@@ -30,10 +30,11 @@ class _Logger:
 
 
 class _Context:
+    captures = True
+
     def __init__(self, engine: "_Engine", fake: FakeCuda) -> None:
         self.engine, self._fake = engine, fake
         self.addresses: dict[str, int] = {}
-        self.refuses = False
 
     def set_device_memory(self, memory: int, size: int) -> None:
         assert size == SCRATCH
@@ -45,6 +46,9 @@ class _Context:
 
     def execute_async_v3(self, stream: int) -> bool:
         session, addresses = self.engine.session, dict(self.addresses)
+        if not self.captures and self._fake.capturing:
+            self.engine.logger.log(_Severity.ERROR, "layer 7 cannot be captured")
+            return False
 
         def compute() -> None:
             feed = {
@@ -56,15 +60,16 @@ class _Context:
                 floats_at(addresses[node.name], tuple(node.shape))[...] = array
 
         self._fake.enqueue(stream, compute)
-        return not self.refuses
+        return True
 
 
 class _Engine:
     device_memory_size_v2 = SCRATCH
     hosted: tuple[str, ...] = ()
+    layers = '{"Layers": ["only", "names"]}'
 
-    def __init__(self, session: Any, fake: FakeCuda) -> None:
-        self.session, self._fake = session, fake
+    def __init__(self, session: Any, fake: FakeCuda, logger: Any) -> None:
+        self.session, self._fake, self.logger = session, fake, logger
         self._nodes = {node.name: node for node in (*session.get_inputs(), *session.get_outputs())}
         self.num_io_tensors = len(self._nodes)
 
@@ -80,6 +85,9 @@ class _Engine:
     def get_tensor_location(self, name: str) -> str:
         return "host" if name in self.hosted else "device"
 
+    def create_engine_inspector(self) -> Any:
+        return SimpleNamespace(get_engine_information=lambda form: self.layers)
+
     def create_execution_context(self, strategy: str) -> _Context:
         assert strategy == "user"
         return _Context(self, self._fake)
@@ -94,7 +102,7 @@ def install(monkeypatch: pytest.MonkeyPatch, fake: FakeCuda, *, version: str = V
 
         def deserialize_cuda_engine(self, plan: bytes) -> _Engine | None:
             try:
-                return _Engine(ort.InferenceSession(plan, providers=["CPUExecutionProvider"]), fake)
+                return _Engine(ort.InferenceSession(plan, providers=["CPUExecutionProvider"]), fake, self._logger)
             except Exception:
                 self._logger.log(_Severity.WARNING, "of no interest")
                 self._logger.log(_Severity.ERROR, "magic tag\n does not match")
@@ -104,6 +112,7 @@ def install(monkeypatch: pytest.MonkeyPatch, fake: FakeCuda, *, version: str = V
         __version__=version,
         ILogger=_Logger,
         Runtime=Runtime,
+        LayerInformationFormat=SimpleNamespace(JSON="json"),
         TensorLocation=SimpleNamespace(DEVICE="device", HOST="host"),
         ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="user"),
     )

@@ -16,7 +16,7 @@ from scipy import special
 
 from fs_runtime.bundle import MANIFEST, Manifest
 from fs_runtime.bundle.files import digest
-from fs_runtime.bundle.manifest import Graph, Source
+from fs_runtime.bundle.manifest import Booster, Graph, Source
 from fs_runtime.bundle.prototypes import FOLDER, Prototypes, write_prototypes
 from fs_runtime.preprocess import PreprocessRule
 
@@ -283,6 +283,27 @@ def edit_manifest(folder: Path, edit: Callable[[dict[str, Any]], object]) -> Non
     content = json.loads(path.read_bytes())
     edit(content)
     path.write_text(json.dumps(content))
+
+
+def add_clean(folder: Path) -> None:
+    """Have a bundle say that its graph holds a booster, and add :func:`linear` as its graph of role ``clean``."""
+    stated = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    bare, smoothed = stated.bare, stated.graphs[0]
+    model = smoothed_model(linear(), noise_batch=1, gives_features=stated.has_features, images=1)
+    data = model.SerializeToString()
+    (folder / "clean.onnx").write_bytes(data)
+    clean = msgspec.structs.replace(
+        smoothed,
+        role="clean",
+        file="clean.onnx",
+        sha256=hashlib.sha256(data).hexdigest(),
+        bytes=len(data),
+        inputs=bare.smoothed_inputs,
+        outputs=bare.smoothed_outputs,
+    )
+    booster = Booster(kind="default", sha256="0" * 64)
+    made = msgspec.structs.replace(stated, gsb=booster, graphs=(smoothed, clean))
+    (folder / MANIFEST).write_bytes(msgspec.json.encode(made))
 
 
 def add_prototypes(folder: Path, known: Prototypes) -> None:

@@ -12,7 +12,7 @@ from fs_exporters.parity import ParityError
 from fs_exporters.pipeline import parity_line
 from fs_exporters.stage import Stage, Watch
 from fs_exporters.tensorrt.capability import target_capabilities
-from fs_exporters.tensorrt.gate import plan_parity, why_not_run
+from fs_exporters.tensorrt.gate import check_ready, plan_parity, why_not_run
 from fs_exporters.tensorrt.library import BuilderLibrary, Target, open_library
 from fs_exporters.tensorrt.network import ParsedNetwork, parse_network
 from fs_exporters.tensorrt.observed import observed_precision
@@ -146,14 +146,8 @@ class _Workshop:
             write_together({path: plan})
             notes.detail = f"for compute capability {compute_capability}"
             notes.path, notes.bytes = Path(file), len(plan)
-        with self.watch.step("parity") as notes:
-            reason = why_not_run(graph, compute_capability, self.driver)
-            parity = None
-            if reason is None:
-                parity = plan_parity(library, bundle, graph, plan, file, threads=self.threads)
-            notes.detail = f"not run, {reason}" if parity is None else parity_line(parity)
-            notes.path = Path(file)
-        return Engine(
+        reason = why_not_run(graph, compute_capability, self.driver)
+        engine = Engine(
             file=file,
             sha256=hashlib.sha256(plan).hexdigest(),
             bytes=len(plan),
@@ -165,9 +159,15 @@ class _Workshop:
             compute_capability=compute_capability,
             noise_batch=bundle.manifest.noise_batch,
             settings=self.settings,
-            parity=parity,
-            parity_not_run=reason,
+            parity_not_run=reason or "it was about to",
         )
+        with self.watch.step("parity") as notes:
+            notes.detail, notes.path = f"not run, {reason}", Path(file)
+            if reason is None:
+                parity = plan_parity(bundle, graph, engine, threads=self.threads)
+                engine = msgspec.structs.replace(engine, parity=parity, parity_not_run=None)
+                notes.detail = parity_line(parity)
+        return engine
 
 
 def _add_engines(
@@ -176,6 +176,7 @@ def _add_engines(
     """Build into ``folder``, a bundle of its own, and list the plans in its manifest."""
     bundle = read_bundle(folder, expect_sha256=expect_sha256)
     graph = bundle.graph("smoothed")
+    check_ready(graph, capabilities, workshop.driver)
     parsed = workshop.parse(bundle, graph)
     engines = tuple(workshop.build(bundle, graph, parsed, capability) for capability in capabilities)
     replaced = {engine.file for engine in engines}

@@ -1,6 +1,7 @@
 """The parity gate of a plan: the plan and its ONNX graph on the same noise. It needs the GPU that the plan is for."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -10,10 +11,11 @@ from torch import nn
 
 from fs_exporters.parity import ParityError, check_parity, measure_parity
 from fs_exporters.parity.thresholds import THRESHOLDS
-from fs_exporters.tensorrt.library import BuilderLibrary
-from fs_runtime.backends import Backend, BackendInfo, Block, BlockResult, find_backend
-from fs_runtime.bundle import Bundle
+from fs_runtime.backends import Backend, Block, find_backend
+from fs_runtime.backends.tensorrt.backend import TensorRtBackend
+from fs_runtime.bundle import Bundle, Engine
 from fs_runtime.bundle.manifest import Graph, Parity, Precision
+from fs_runtime.cuda_calls import load_driver
 from fs_runtime.cuda_driver import Driver
 
 _INSPECTED: dict[str, Precision] = {
@@ -38,21 +40,40 @@ def why_not_run(graph: Graph, compute_capability: str, driver: Driver) -> str | 
     return None
 
 
-def plan_parity(
-    library: BuilderLibrary, bundle: Bundle, graph: Graph, plan: bytes, file: str, *, threads: int
-) -> Parity:
-    """Compare a plan with its graph, every output and the certificates, as the export gate does.
+def check_ready(graph: Graph, compute_capabilities: Iterable[str], driver: Driver) -> None:
+    """Before anything is built: is everything here that the gate of these plans will take?
 
     Raises:
+        BackendError: something is not installed.
+    """
+    if any(why_not_run(graph, each, driver) is None for each in compute_capabilities):
+        load_driver()
+
+
+def plan_parity(bundle: Bundle, graph: Graph, engine: Engine, *, threads: int) -> Parity:
+    """Compare a plan with its graph, every output and the certificates, as the export gate does.
+
+    The plan is opened and run by the backend that serves it.
+
+    Args:
+        bundle: which holds the plan's file; its manifest need not list it yet.
+        graph: that the plan was built from.
+        engine: the plan.
+        threads: for the graph and the noise.
+
+    Raises:
+        BackendError: the plan cannot be opened on the GPU here.
         ParityError: they differ by more than is allowed at this precision, or the plan has another precision.
     """
+    alone = Bundle(bundle.root, msgspec.structs.replace(bundle.manifest, engines=(engine,)), bundle.manifest_sha256)
     with (
         find_backend("onnxruntime")(bundle, graph, device="cpu", threads=threads) as original,
-        _PlanBackend(library, bundle, plan) as backend,
+        TensorRtBackend(alone, graph, device="cuda", threads=threads) as backend,
     ):
-        _check_inspected(backend.information(), graph.precision, file)
+        assert isinstance(backend, TensorRtBackend)
+        _check_inspected(backend.layers(), graph.precision, engine.file)
         parity = measure_parity(_Module(original), backend, bundle.manifest, graph, threads=threads)
-    parity = msgspec.structs.replace(parity, graph=file)
+    parity = msgspec.structs.replace(parity, graph=engine.file)
     check_parity(parity)
     return parity
 
@@ -71,46 +92,6 @@ class _Module(nn.Module):
         sums = result.feature_sum if index else result.feature_sum[0]
         features = () if result.features is None else (result.features,)
         return tuple(torch.from_numpy(array) for array in (result.cosine, sums, result.raw_norm, *features))
-
-
-class _PlanBackend(Backend):
-    """A plan run by Polygraphy; right rather than fast."""
-
-    def __init__(self, library: BuilderLibrary, bundle: Bundle, plan: bytes) -> None:
-        self._trt = library.trt
-        self._engine = library.polygraphy.engine_from_bytes(plan)
-        self._runner = library.polygraphy.TrtRunner(self._engine)
-        self._runner.activate()
-        self._mixes = bundle.manifest.images > 1
-        self.info = BackendInfo(name=library.target, version=library.version, device="cuda:0")
-
-    def information(self) -> str:
-        """What the engine's inspector says of its layers, as JSON."""
-        inspector = self._engine.create_engine_inspector()
-        return str(inspector.get_engine_information(self._trt.LayerInformationFormat.JSON))
-
-    def run(self, block: Block) -> BlockResult:
-        """See :class:`Backend`."""
-        feed: dict[str, Any] = {"pixel_values": block.pixel_values, "noise": block.noise, "reference": block.reference}
-        if self._mixes:
-            feed["image_index"] = block.image_index
-        else:
-            feed["reference"] = block.reference[0]
-        # The runner uses its output buffers again.
-        named = {name: np.array(array) for name, array in self._runner.infer(feed, check_inputs=True).items()}
-        return BlockResult(
-            cosine=named["cosine"],
-            feature_sum=np.atleast_2d(named["feature_sum"]),
-            raw_norm=named["raw_norm"],
-            features=named.get("features"),
-        )
-
-    def close(self) -> None:
-        """See :class:`Backend`."""
-        self._runner.deactivate()
-
-    def __enter__(self) -> "_PlanBackend":
-        return self
 
 
 def _check_inspected(information: str, requested: Precision, file: str) -> None:

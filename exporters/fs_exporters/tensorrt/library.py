@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from fs_runtime.backends.tensorrt.library import MODULES, VERSIONS, Builder
+from fs_runtime.backends.tensorrt.library import MODULES, Builder, is_supported, supported
 from fs_runtime.errors import BackendError
 
 Target = Builder
@@ -67,11 +67,9 @@ def open_library(target: Target) -> BuilderLibrary:
     except (ImportError, OSError) as error:
         raise BackendError(f"--target {target} cannot be built for here ({error}): {_INSTALL[target]}") from error
     version = str(trt.__version__)
-    (least, below), found = VERSIONS[target], tuple(int(part) for part in version.split(".")[:2])
-    if not least <= found < below:
-        wants = f">={least[0]}.{least[1]},<{below[0]}.{below[1]}"
+    if not is_supported(target, version):
         raise BackendError(
-            f"{MODULES[target]} {version} is installed, this fs-export needs {wants}: {_INSTALL[target]}"
+            f"{MODULES[target]} {version} is installed, this fs-export needs {supported(target)}: {_INSTALL[target]}"
         )
     return BuilderLibrary(target, version, trt, polygraphy)
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from fs_exporters.tensorrt.gate import plan_parity, why_not_run
-from fs_exporters.tensorrt.library import open_library
+from fs_runtime.backends.tensorrt.library import open_library
 from fs_runtime.bundle import Bundle, Engine
-from fs_runtime.bundle.engines import EngineHost, incompatibility, read_plan
+from fs_runtime.bundle.engines import EngineHost, incompatibility
 from fs_runtime.bundle.manifest import Parity
 from fs_runtime.cuda_driver import Driver
 
@@ -50,5 +50,4 @@ def _verify(bundle: Bundle, engine: Engine, driver: Driver, threads: int) -> Eng
     reason = incompatibility(engine, host)
     if reason is not None:
         return EngineVerdict(engine, None, reason)
-    plan = read_plan(bundle, engine)
-    return EngineVerdict(engine, plan_parity(library, bundle, graph, plan, engine.file, threads=threads), None)
+    return EngineVerdict(engine, plan_parity(bundle, graph, engine, threads=threads), None)

@@ -27,10 +27,10 @@ class DeviceSeconds:
 class HasDeviceClock(Protocol):
     """A backend that reads such a clock."""
 
-    def device_seconds(self) -> DeviceSeconds:
-        """What was counted so far."""
+    def device_seconds(self) -> DeviceSeconds | None:
+        """What was counted so far; None: the clock cannot be read."""
 
 
 def device_seconds(backend: object) -> DeviceSeconds | None:
-    """What a backend tells; None: it reads no clock of a device."""
+    """What a backend tells; None: there is no clock of a device, or it cannot be read."""
     return backend.device_seconds() if isinstance(backend, HasDeviceClock) else None

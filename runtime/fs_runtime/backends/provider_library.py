@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+_CUDNN = "libcudnn.so.9"
 _SHARED = "libonnxruntime_providers_shared.so"
 _MISSING = re.compile(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file")
 
@@ -25,6 +26,9 @@ def preload(ort: Any) -> None:
 def load_fault(ort: Any, provider: str, folder: Path | None = None) -> OSError | None:
     """What the system's loader says against a provider; None: it loads, or is linked in.
 
+    CUDA's provider is not linked to cuDNN in newer ONNX Runtimes: without it, it loads, and fails at the first
+    convolution. So cuDNN is loaded here too.
+
     Args:
         ort: the package.
         provider: its name, such as ``CUDAExecutionProvider``.
@@ -38,9 +42,12 @@ def load_fault(ort: Any, provider: str, folder: Path | None = None) -> OSError |
     library = folder / f"libonnxruntime_providers_{provider.removesuffix('ExecutionProvider').lower()}.so"
     if not library.is_file():
         return None
-    for path, mode in ((folder / _SHARED, ctypes.RTLD_GLOBAL), (library, ctypes.RTLD_LOCAL)):
+    wanted = [(str(folder / _SHARED), ctypes.RTLD_GLOBAL), (str(library), ctypes.RTLD_LOCAL)]
+    if provider == "CUDAExecutionProvider":
+        wanted.append((_CUDNN, ctypes.RTLD_LOCAL))
+    for path, mode in wanted:
         try:
-            ctypes.CDLL(str(path), mode=mode)
+            ctypes.CDLL(path, mode=mode)
         except OSError as error:
             return error
     return None

@@ -1,10 +1,12 @@
 """Backends by name and kind of device. A backend's module is imported only when it is asked for.
 
-A new backend is one class in a module of its own, decorated with :func:`register` and listed in ``_MODULES``.
+A new backend is one class in a module of its own, decorated with :func:`register` and listed in ``_MODULES``, or in an
+entry point of another package (docs/backends.md).
 """
 
 from collections.abc import Callable
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
 from fs_runtime.backends.base import Backend
@@ -21,6 +23,8 @@ _MODULES = {
 }
 BACKENDS = tuple(dict.fromkeys(name for name, _ in _MODULES))
 """Their names."""
+ENTRY_POINTS = "fs_runtime.backends"
+"""Group of the entry points of other packages: each is a backend's name, and the module that registers it."""
 
 _BACKENDS: dict[tuple[str, str], type[Backend]] = {}
 
@@ -45,11 +49,33 @@ def find_backend(name: str, device: str = "cpu") -> type[Backend]:
     """
     kind = Device.parse(device).kind
     wanted = "onnxruntime" if name == "auto" else name
-    if wanted not in BACKENDS:
-        raise BackendError(f"there is no backend {name!r}: choose one of auto, {', '.join(BACKENDS)}")
     key = wanted, kind
-    if key not in _MODULES:
-        raise BackendError(f"the backend {name} does not run on the device {device!r}: use --device cuda, or cuda:1")
-    if key not in _BACKENDS:
+    if key in _MODULES:
         import_module(_MODULES[key])
+    elif wanted not in BACKENDS:
+        _import_installed(wanted)
+    if key not in _BACKENDS:
+        kinds = sorted({other for named, other in (*_MODULES, *_BACKENDS) if named == wanted})
+        choice = " or ".join("cuda, or cuda:1" if other == "cuda" else other for other in kinds)
+        raise BackendError(f"the backend {name} does not run on the device {device!r}: use --device {choice}")
     return _BACKENDS[key]
+
+
+def _import_installed(name: str) -> None:
+    """Import the module of another package that registers this backend; none takes the place of one of here."""
+    found = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS) if entry.name not in BACKENDS}
+    if name not in found:
+        raise BackendError(f"there is no backend {name!r}: choose one of auto, {', '.join((*BACKENDS, *found))}")
+    try:
+        found[name].load()
+    except BackendError:
+        raise
+    except Exception as error:  # another's package can raise anything
+        raise _broken(found[name], f"cannot be loaded ({type(error).__name__}: {error})") from error
+    if not any(named == name for named, _ in _BACKENDS):
+        raise _broken(found[name], f"is not registered by {found[name].value}")
+
+
+def _broken(entry: EntryPoint, what: str) -> BackendError:
+    package = "another package" if entry.dist is None else f"the package {entry.dist.name}"
+    return BackendError(f"the backend {entry.name} of {package} {what}: mend or install it again, or choose another")

@@ -6,6 +6,7 @@ import numpy.typing as npt
 from fs_runtime.backends import Backend, Block, open_backend
 from fs_runtime.bundle import Bundle
 from fs_runtime.certification import reference_of
+from fs_runtime.errors import BackendError
 
 _BACKEND = "onnxruntime"  # one run an image: a plan of its own would not pay
 
@@ -26,18 +27,34 @@ class BareEncoder:
         self._threads = threads
         self._opened: Backend | None = None
 
-    def feature(self, pixel_values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """The unit feature [D] of pixels [1, 3, H, W].
+    def open(self) -> None:
+        """Open the graph, unless it is open.
 
         Raises:
             BundleError: the bundle has no such graph, or it is damaged.
             BackendError: ONNX Runtime or the device cannot run here.
         """
-        if self._opened is None:
-            bundle, bare = self._bundle, self._bundle.manifest.bare
-            opened = Bundle(bundle.root, bare, bundle.manifest_sha256)
-            graph = bundle.graph("clean")
-            self._opened = open_backend(_BACKEND, opened, graph, device=self._device, threads=self._threads)
+        if self._opened is not None:
+            return
+        bundle, graph = self._bundle, self._bundle.graph("clean")
+        bare = Bundle(bundle.root, bundle.manifest.bare, bundle.manifest_sha256)
+        try:
+            self._opened = open_backend(_BACKEND, bare, graph, device=self._device, threads=self._threads)
+        except BackendError as error:
+            raise type(error)(
+                f'reference "clean" runs {bundle.graph_path(graph)}, of which there are no plans, in ONNX Runtime on '
+                f'{self._device}, but {error}; or use reference "smoothed"',
+                argument="reference",
+            ) from error
+
+    def feature(self, pixel_values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """The unit feature [D] of pixels [1, 3, H, W].
+
+        Raises:
+            BundleError, BackendError: see :meth:`open`; or the device failed.
+        """
+        self.open()
+        assert self._opened is not None
         nothing = np.zeros((1, self._bundle.manifest.dimension), np.float32)
         result = self._opened.run(Block(pixel_values, np.zeros_like(pixel_values), nothing, np.zeros(1, np.int64)))
         return reference_of(result.feature_sum[0])

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from fs_runtime.backends import Backend, Block
 from fs_runtime.bundle import Manifest
 from fs_runtime.certificates.feature import ImageFacts, Provenance
+from fs_runtime.certificates.settings import ReferenceKind
 from fs_runtime.certification import CertificationError, reference_of
 from fs_runtime.certifying.bare import BareEncoder
 from fs_runtime.certifying.task import Task
@@ -72,6 +73,15 @@ class Certifier:
         self._manifest = manifest
         self._graph_sha256 = graph_sha256
         self._max_pixels = max_pixels
+
+    def check_reference(self, kind: ReferenceKind) -> None:
+        """Open what a kind of reference takes beside the smoothed graph, before an image is read or a draw is made.
+
+        Raises:
+            BundleError, BackendError: it cannot be had.
+        """
+        if kind == "clean" and self._manifest.gsb is not None:
+            self._bare.open()
 
     def prepare(self, image: ImageLike) -> PreparedImage:
         """The image as the graph takes it.

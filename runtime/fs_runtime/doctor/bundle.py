@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from fs_runtime.backends.cuda.slot import slots_bytes
 from fs_runtime.bundle import Bundle, Engine, Manifest, read_bundle
 from fs_runtime.bundle.engines import EngineHost, incompatibility
 from fs_runtime.cuda_driver import Driver
@@ -45,9 +46,11 @@ def check_engines(bundle: Bundle, driver: Driver, versions: dict[str, str], *, n
 
 
 def _fault(engine: Engine, driver: Driver, versions: dict[str, str]) -> str | None:
-    version = versions.get(engine.builder, "!")
-    if version.startswith("!"):
+    version = versions.get(engine.builder)
+    if version is None:
         return f"{engine.builder} is not installed"
+    if version.startswith("!"):
+        return f"{engine.builder} does not load ({version[1:]})"
     if not driver.gpus:
         return driver.problem
     faults = [
@@ -77,14 +80,16 @@ def check_memory(manifest: Manifest, driver: Driver, *, on_gpu: bool, plans: boo
 
 
 def _need(manifest: Manifest, *, on_gpu: bool, plans: bool) -> int:
-    """Bytes: weights, two noise batches, outputs, and on the CPU the Gram law's matrix."""
+    """Bytes: weights, and all blocks of a GPU; on the CPU two noise batches, outputs and the Gram law's matrix."""
     n, images, dimension = manifest.noise_batch, manifest.images, manifest.dimension
     weights = max((graph.bytes for graph in manifest.graphs), default=0)
     if plans:
         weights = max((engine.bytes for engine in manifest.engines), default=weights)
+    if on_gpu:
+        return weights + slots_bytes(manifest)
     noise = 2 * 4 * n * 3 * manifest.height * manifest.width
     outputs = 4 * dimension * (images + (n if manifest.has_features else 0))
-    gram = 0 if on_gpu or not manifest.has_features else 8 * dimension * min(dimension, 4096)
+    gram = 0 if not manifest.has_features else 8 * dimension * min(dimension, 4096)
     return weights + noise + outputs + gram
 
 

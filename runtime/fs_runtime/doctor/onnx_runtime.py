@@ -46,19 +46,23 @@ def check_onnx_runtime(*, needs_cpu: bool, needs_cuda: bool) -> list[Check]:
 
 
 def _check_provider(ort: Any, provider: str, listed: bool, needed: bool) -> Check:
-    opened, fault = (_open(ort, provider)) if listed else ([], "not compiled in")
-    fine = opened[:1] == [provider]
-    if listed and not fine:
-        fault = _missing(ort, provider) or fault or f"a session opened {', '.join(opened)} instead"
+    fault = _fault(ort, provider) if listed else "not compiled in"
     name = f"onnxruntime.{provider.removesuffix('ExecutionProvider').lower()}"
     return judged(
         name,
-        fine,
+        not fault,
         needed=needed,
         expected=f"{provider} loads",
-        actual="loads" if fine else fault,
+        actual=fault or "loads",
         remedy=_REMEDIES.get(provider, f"install what {provider} needs, or leave it"),
     )
+
+
+def _fault(ort: Any, provider: str) -> str:
+    """Why a provider cannot be used; empty if it can. Some open without all that they need to run."""
+    opened, said = _open(ort, provider)
+    instead = "" if opened[:1] == [provider] else said or f"a session opened {', '.join(opened)} instead"
+    return _missing(ort, provider) or instead
 
 
 def _open(ort: Any, provider: str) -> tuple[list[str], str]:
@@ -71,7 +75,7 @@ def _open(ort: Any, provider: str) -> tuple[list[str], str]:
 
 
 def _missing(ort: Any, provider: str) -> str:
-    """What a provider that does not open lacks: ONNX Runtime only logs it, but the system's loader names it."""
+    """What a provider lacks: ONNX Runtime only logs it, but the system's loader names it."""
     fault = load_fault(ort, provider)
     if fault is None:
         return ""

@@ -2,27 +2,29 @@
 
 from typing import get_args
 
-from fs_runtime.backends.tensorrt.library import Builder, installed_versions
+from fs_runtime.backends.tensorrt.library import Builder, installed_versions, is_supported, supported
 from fs_runtime.doctor.check import Check, judged
 
 tensorrt_versions = installed_versions
-_REMEDY = "install the TensorRT of the plan (pip install tensorrt-rtx, or TensorRT 10.16 to 11); or use --device cpu"
+_REMEDY = (
+    "install the TensorRT of the plan (pip install tensorrt-rtx, or TensorRT 10.16 to 11), or use --device cuda or "
+    "cpu, for ONNX Runtime"
+)
 
 
 def check_tensorrt(versions: dict[str, str], *, needed: bool) -> list[Check]:
     """Each TensorRT; where one is needed, either does."""
-    some = any(not version.startswith("!") for version in versions.values())
-    checks = []
-    for builder in get_args(Builder):
-        version = versions.get(builder, "!not installed")
-        checks.append(
-            judged(
-                builder,
-                not version.startswith("!"),
-                needed=needed and not some,
-                expected="installed",
-                actual=version.removeprefix("!"),
-                remedy=_REMEDY,
-            )
+    builders: tuple[Builder, ...] = get_args(Builder)
+    found = {builder: versions.get(builder, "!not installed") for builder in builders}
+    usable = {builder for builder in builders if found[builder][0] != "!" and is_supported(builder, found[builder])}
+    return [
+        judged(
+            builder,
+            builder in usable,
+            needed=needed and not usable,
+            expected=f"installed, {supported(builder)}",
+            actual=found[builder].removeprefix("!"),
+            remedy=_REMEDY,
         )
-    return checks
+        for builder in builders
+    ]

@@ -176,8 +176,20 @@ def test_certify_refers_to_the_feature_without_noise_when_the_reference_is_clean
 def test_certify_refuses_the_clean_reference_when_a_booster_has_no_bare_encoder_beside_it(tmp_path: Path) -> None:
     root = tiny.write_bundle(tmp_path)
     tiny.edit_manifest(root, lambda manifest: manifest.update(gsb={"kind": "default", "sha256": "0" * 64}))
-    with fs_runtime.load(root) as encoder, pytest.raises(BundleError, match="no graph of role 'clean'"):
-        encoder.certify(IMAGE, draws=100, reference="clean")
+    with fs_runtime.load(root) as encoder:
+        with pytest.raises(BundleError, match="no graph of role 'clean'"):
+            encoder.certify(IMAGE, draws=100, reference="clean")
+        with pytest.raises(BundleError, match="no graph of role 'clean'"):
+            encoder.certify_many([IMAGE], draws=100, reference="clean")
+
+
+def test_certify_takes_the_bare_encoders_feature_when_the_graph_has_a_booster(tmp_path: Path) -> None:
+    root = tiny.write_bundle(tmp_path, tiny.scattering())
+    tiny.add_clean(root)
+    with fs_runtime.load(root, threads=1) as encoder:
+        certificate = encoder.certify(IMAGE, draws=100, alpha=0.05, reference="clean")
+    expected = tiny.linear().features(_pixels(), np.zeros((1, 3, 8, 8)))[0]
+    np.testing.assert_allclose(certificate.reference, expected, atol=FLOAT32)
 
 
 # ---- draws, batches, seeds, threads

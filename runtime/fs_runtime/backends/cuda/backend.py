@@ -12,14 +12,11 @@ from fs_runtime.backends.base import Backend, Block, BlockResult
 from fs_runtime.backends.clock import DeviceSeconds
 from fs_runtime.backends.cuda.device import CudaDevice
 from fs_runtime.backends.cuda.noise import NoiseOnCuda
-from fs_runtime.backends.cuda.slot import Slot
+from fs_runtime.backends.cuda.slot import SLOTS, Slot
 from fs_runtime.backends.device import Device
 from fs_runtime.backends.noise_source import NoiseOnDevice, NoiseSource
 from fs_runtime.bundle import Bundle, Graph, Manifest
 from fs_runtime.errors import BackendError
-
-SLOTS = 2
-"""Blocks that the GPU has in hand: one that runs, and one whose noise is made."""
 
 
 class CudaBackend(Backend):
@@ -94,9 +91,11 @@ class CudaBackend(Backend):
         slot.turn += 1
         return partial(self._wait, slot, slot.turn)
 
-    def device_seconds(self) -> DeviceSeconds:
+    def device_seconds(self) -> DeviceSeconds | None:
         """Of copies and graphs: of the blocks whose results were waited for."""
         noise = sum(source.seconds() for source in self._sources)
+        if self._device.clock.stopped:
+            return None
         return DeviceSeconds(self._copy_seconds, noise, self._graph_seconds)
 
     def close(self) -> None:
@@ -114,7 +113,7 @@ class CudaBackend(Backend):
             raise RuntimeError("this result was overwritten by a later block")
         with self._device.current():
             self._device.cuda.call("cuEventSynchronize", slot.done)
-            seconds = self._device.seconds
+            seconds = self._device.clock.seconds
             self._copy_seconds += seconds(slot.begins, slot.copied) + seconds(slot.read, slot.done)
             self._graph_seconds += seconds(slot.copied, slot.read)
         return slot.result()

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fs_runtime.backends.cuda.api import Cuda
+from fs_runtime.backends.cuda.clock import EventClock
+from fs_runtime.cuda_calls import Cuda, DeviceMemoryError
 from fs_runtime.cuda_driver import Driver, Gpu, ask_driver
 from fs_runtime.errors import BackendError
 
@@ -25,6 +26,7 @@ class CudaDevice:
         name: for messages.
         description: for certificates.
         cuda: the driver's calls.
+        clock: its own.
     """
 
     def __init__(self, index: int) -> None:
@@ -40,6 +42,7 @@ class CudaDevice:
         # The same on every machine that has both; Jetson's driver tells no release.
         self.description = f"{self.gpu.name}, driver {driver.version or f'for CUDA {driver.cuda}'}"
         self.cuda = Cuda(self.name)
+        self.clock = EventClock(self.cuda)
         self._context: Any = None
         self._undo: list[tuple[str, Any]] = []
         self.cuda.call("cuInit", 0)
@@ -70,10 +73,15 @@ class CudaDevice:
         """Zeroed memory on the GPU, of ``size`` bytes.
 
         Raises:
-            DeviceMemoryError: there is not enough.
+            DeviceMemoryError: there is not enough, as where another process took it after it was counted.
         """
         with self.current():
-            pointer = self._kept("cuMemFree", self.cuda.call("cuMemAlloc", max(size, 1)))
+            try:
+                made = self.cuda.call("cuMemAlloc", max(size, 1))
+            except DeviceMemoryError as error:
+                need, free = size / 2**20, self.free_memory() / 2**20
+                raise DeviceMemoryError(f"{need:,.1f} MiB more are needed, but {free:,.1f} free: {error}") from error
+            pointer = self._kept("cuMemFree", made)
             self.cuda.call("cuMemsetD8", pointer, 0, max(size, 1))
             self.cuda.call("cuCtxSynchronize")  # other streams do not wait for the setting
         return int(pointer)
@@ -96,10 +104,6 @@ class CudaDevice:
         """A place in a stream's work, with its time; waiting for one that was never recorded returns at once."""
         with self.current():
             return self._kept("cuEventDestroy", self.cuda.call("cuEventCreate", _EVENT_WITH_TIME))
-
-    def seconds(self, first: Any, last: Any) -> float:
-        """From one event to another; both must have happened."""
-        return float(self.cuda.call("cuEventElapsedTime", first, last)) / 1000.0
 
     def keep(self, undo: str, thing: Any) -> None:
         """Have ``thing`` freed by the call ``undo`` when the device is closed."""

@@ -1,7 +1,7 @@
 """Does it fit into the GPU's memory? If not: how much is needed, how much is free, and which noise batch would fit."""
 
-from fs_runtime.backends.cuda.api import DeviceMemoryError
 from fs_runtime.bundle import Manifest
+from fs_runtime.cuda_calls import DeviceMemoryError
 
 
 def check_memory(

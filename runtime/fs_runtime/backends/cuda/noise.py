@@ -34,7 +34,10 @@ class NoiseOnCuda:
         self._turn = 0
         with device.current():
             self._kernel = DeviceNoise(
-                sigma=manifest.sigma, size=3 * manifest.height * manifest.width, most_draws=manifest.noise_batch
+                sigma=manifest.sigma,
+                size=3 * manifest.height * manifest.width,
+                most_draws=manifest.noise_batch,
+                cuda=device.cuda,
             )
 
     def ahead(self, plans: Iterable[Sequence[DrawKey]]) -> Generator[NoiseOnDevice]:
@@ -78,4 +81,4 @@ class NoiseOnCuda:
 
     def _taken(self, pair: tuple[Any, Any]) -> float:
         self._device.cuda.call("cuEventSynchronize", pair[1])
-        return self._device.seconds(*pair)
+        return self._device.clock.seconds(*pair)

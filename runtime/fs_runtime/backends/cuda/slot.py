@@ -12,6 +12,8 @@ from fs_runtime.bundle import Manifest
 from fs_runtime.bundle.manifest import Tensor
 
 NOISE = "noise"
+SLOTS = 2
+"""Blocks that the GPU has in hand: one that runs, and one whose noise is made."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,10 @@ def bytes_of(tensor: Tensor) -> int:
     return int(np.prod(tensor.shape)) * np.dtype(tensor.dtype).itemsize
 
 
-def slot_bytes(manifest: Manifest) -> int:
-    """What one slot takes on the GPU; it grows with the noise batch, but for the images and references."""
-    return sum(bytes_of(tensor) for tensor in (*manifest.smoothed_inputs, *manifest.smoothed_outputs))
+def slots_bytes(manifest: Manifest) -> int:
+    """What all slots of a backend take on a GPU: :data:`SLOTS`, and one for noise of the caller's own.
+
+    It grows with the noise batch, but for the images and references.
+    """
+    one = sum(bytes_of(tensor) for tensor in (*manifest.smoothed_inputs, *manifest.smoothed_outputs))
+    return (SLOTS + 1) * one

@@ -7,14 +7,14 @@ import numpy as np
 import onnxruntime as ort
 
 from fs_runtime.backends.base import BackendInfo
-from fs_runtime.backends.cuda.api import DeviceMemoryError
-from fs_runtime.backends.cuda.backend import SLOTS, CudaBackend
+from fs_runtime.backends.cuda.backend import CudaBackend
 from fs_runtime.backends.cuda.memory import check_memory
-from fs_runtime.backends.cuda.slot import Slot, slot_bytes
+from fs_runtime.backends.cuda.slot import Slot, slots_bytes
 from fs_runtime.backends.onnxruntime.libraries import check_provider
 from fs_runtime.backends.onnxruntime.placement import check_placement, record_placement
 from fs_runtime.backends.onnxruntime.session import Provider, first_line, open_session
 from fs_runtime.bundle import Bundle, Graph
+from fs_runtime.cuda_calls import DeviceMemoryError
 from fs_runtime.errors import BackendError, BundleError
 
 _NO_MEMORY = ("Failed to allocate memory", "out of memory", "ALLOC_FAILED", "CUDA failure 2:")
@@ -52,7 +52,7 @@ class OnnxRuntimeOnGpu(CudaBackend):
         check_memory(
             bundle.manifest,
             fixed=graph.bytes,
-            growing=SLOTS * slot_bytes(bundle.manifest),
+            growing=slots_bytes(bundle.manifest),
             free=self._free,
             what=f"{self._path} (without what lies between its layers)",
             where=self._device.name,

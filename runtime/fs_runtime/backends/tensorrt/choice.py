@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from fs_runtime.backends.tensorrt.library import Builder, Library, open_library
+from fs_runtime.backends.tensorrt.library import BrokenLibraryError, Builder, Library, open_library
 from fs_runtime.bundle import Bundle, Engine
 from fs_runtime.bundle.engines import EngineHost, incompatibility
 from fs_runtime.cuda_driver import Gpu
@@ -20,27 +20,32 @@ class Fitting:
     Attributes:
         found: those that run there, each with the library that opens it.
         faults: why the others do not.
+        broken: of these, what is the matter with a TensorRT that is installed, which would run plans for this very GPU.
     """
 
     found: tuple[tuple[Engine, Library], ...]
     faults: tuple[str, ...]
+    broken: tuple[str, ...] = ()
 
 
 def fitting_plans(engines: Sequence[Engine], gpu: Gpu) -> Fitting:
     """Hold plans against a GPU and the TensorRTs installed here; nothing is opened."""
-    found, faults = [], []
+    found, faults, broken = [], [], []
     known = cache(_library)
     for engine in engines:
         library = known(engine.builder)
-        if isinstance(library, str):
+        if isinstance(library, BackendError):
             faults.append(f"{engine.file}: {library}")
+            of_version = EngineHost(engine.builder, engine.version, gpu.compute_capability)
+            if isinstance(library, BrokenLibraryError) and incompatibility(engine, of_version) is None:
+                broken.append(faults[-1])
             continue
         fault = incompatibility(engine, EngineHost(library.builder, library.version, gpu.compute_capability))
         if fault is None:
             found.append((engine, library))
         else:
             faults.append(f"{engine.file}: {fault}")
-    return Fitting(tuple(found), tuple(faults))
+    return Fitting(tuple(found), tuple(faults), tuple(broken))
 
 
 def choose_plan(bundle: Bundle, gpu: Gpu) -> tuple[Engine, Library]:
@@ -63,9 +68,9 @@ def choose_plan(bundle: Bundle, gpu: Gpu) -> tuple[Engine, Library]:
     return fitting.found[-1]
 
 
-def _library(builder: Builder) -> Library | str:
+def _library(builder: Builder) -> Library | BackendError:
     """The library, or why there is none."""
     try:
         return open_library(builder)
     except BackendError as error:
-        return str(error)
+        return error

@@ -23,6 +23,10 @@ _INSTALL: dict[Builder, str] = {
 }
 
 
+class BrokenLibraryError(BackendError):
+    """A TensorRT is installed, but does not load."""
+
+
 @dataclass(frozen=True)
 class Library:
     """An importable TensorRT.
@@ -43,6 +47,18 @@ class Library:
         return f"{'TensorRT-RTX' if self.builder == 'tensorrt-rtx' else 'TensorRT'} {self.version}"
 
 
+def supported(builder: Builder) -> str:
+    """The versions that this was made for, as pip writes them."""
+    least, below = VERSIONS[builder]
+    return f">={least[0]}.{least[1]},<{below[0]}.{below[1]}"
+
+
+def is_supported(builder: Builder, version: str) -> bool:
+    """Whether this was made for a version."""
+    least, below = VERSIONS[builder]
+    return least <= tuple(int(part) for part in version.split(".")[:2]) < below
+
+
 def installed_versions() -> dict[str, str]:
     """Version by builder of those that import; why not, with a leading ``!``, of those that are broken."""
     found: dict[str, str] = {}
@@ -61,13 +77,19 @@ def open_library(builder: Builder) -> Library:
     """Import a TensorRT.
 
     Raises:
-        BackendError: it is not installed, does not load, or has a version that was not made for.
+        BrokenLibraryError: it is installed, but does not load.
+        BackendError: it is not installed, or has a version that was not made for.
     """
-    version = installed_versions().get(builder, "!it is not installed")
+    version = installed_versions().get(builder)
+    if version is None:
+        raise BackendError(f"{builder} cannot be used here (it is not installed): {_INSTALL[builder]}")
     if version.startswith("!"):
-        raise BackendError(f"{builder} cannot be used here ({version[1:]}): {_INSTALL[builder]}")
-    (least, below), found = VERSIONS[builder], tuple(int(part) for part in version.split(".")[:2])
-    if not least <= found < below:
-        wants = f">={least[0]}.{least[1]},<{below[0]}.{below[1]}"
-        raise BackendError(f"{builder} {version} is installed, this fs-runtime needs {wants}: {_INSTALL[builder]}")
+        raise BrokenLibraryError(
+            f"{builder} is installed but does not load ({version[1:]}): uninstall it and install it again "
+            f"({_INSTALL[builder]})"
+        )
+    if not is_supported(builder, version):
+        raise BackendError(
+            f"{builder} {version} is installed, this fs-runtime needs {supported(builder)}: {_INSTALL[builder]}"
+        )
     return Library(builder, version, import_module(MODULES[builder]))

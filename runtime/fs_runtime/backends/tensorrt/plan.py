@@ -1,5 +1,6 @@
 """From a plan's bytes to an engine, and what TensorRT says where it refuses."""
 
+from collections import deque
 from typing import Any
 
 from fs_runtime.backends.tensorrt.library import Library
@@ -8,6 +9,7 @@ from fs_runtime.bundle.manifest import Manifest
 from fs_runtime.errors import BackendError
 
 _MOST_LINES = 2
+_LOGGERS: dict[type, Any] = {}
 _DTYPES = {"FLOAT": "float32", "INT64": "int64"}
 
 
@@ -25,7 +27,8 @@ class OpenedPlan:
             BackendError: it is none, or not one for this library or GPU after all; nothing of it is run.
         """
         self._library, self._stated = library, stated
-        self._logger = _logger(library.trt)
+        self._logger = _logger(library)
+        self._logger.errors.clear()
         self._runtime = library.trt.Runtime(self._logger)
         if stated.settings.version_compatible:
             # Such a plan holds a part of TensorRT as code. Its hash was checked: the manifest lists it.
@@ -57,9 +60,15 @@ class OpenedPlan:
                 "again with fs-export build"
             )
 
+    def layers(self) -> str:
+        """What TensorRT's inspector tells of the layers, as JSON."""
+        form = self._library.trt.LayerInformationFormat.JSON
+        return str(self.engine.create_engine_inspector().get_engine_information(form))
+
     def refused(self, what: str) -> BackendError:
         """What TensorRT said when it refused to go on."""
-        said = "; ".join(self._logger.errors[-_MOST_LINES:]) or "it does not say why"
+        said = "; ".join(self._logger.errors) or "it does not say why"
+        self._logger.errors.clear()
         return BackendError(
             f"{self._library.name} {what} {self._stated.file} ({said}): build it again with fs-export build, or use "
             "--backend onnxruntime"
@@ -82,13 +91,22 @@ class OpenedPlan:
         return _DTYPES.get(dtype, dtype)
 
 
-def _logger(trt: Any) -> Any:
-    """Keeps what TensorRT says at the level of errors, and prints nothing."""
+def _logger(library: Library) -> Any:
+    """Keeps the last that a TensorRT says at the level of errors, and prints nothing.
 
+    There is one of each library: TensorRT goes on with the first that a process gives it, and complains of others.
+    """
+    kind = library.trt.ILogger
+    if kind not in _LOGGERS:
+        _LOGGERS[kind] = _new_logger(library.trt)
+    return _LOGGERS[kind]
+
+
+def _new_logger(trt: Any) -> Any:
     class Logger(trt.ILogger):  # type: ignore[misc]  # the base is known only when it is there
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self.errors: list[str] = []
+            self.errors: deque[str] = deque(maxlen=_MOST_LINES)
 
         def log(self, severity: Any, message: str) -> None:
             if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):

@@ -1,13 +1,13 @@
 """Launches the noise kernel through NVIDIA's driver."""
 
 from collections.abc import Sequence
-from importlib import import_module
 from types import TracebackType
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from fs_runtime.cuda_calls import Cuda
 from fs_runtime.cuda_driver import Driver, ask_driver
 from fs_runtime.errors import BackendError
 from fs_runtime.grid import GRID_STEP
@@ -49,13 +49,14 @@ class DeviceNoise:
 
     code: CompiledKernel
 
-    def __init__(self, *, sigma: float, size: int, most_draws: int) -> None:
+    def __init__(self, *, sigma: float, size: int, most_draws: int, cuda: Cuda | None = None) -> None:
         """Load the kernel for the device of the current CUDA context.
 
         Args:
             sigma: standard deviation, in (0, LARGEST_SIGMA].
             size: values in a draw (3 H W).
             most_draws: largest number of draws in a ``fill``.
+            cuda: the driver's calls, which name the device in messages.
 
         Raises:
             ValueError: sigma, size or most_draws out of range.
@@ -69,7 +70,8 @@ class DeviceNoise:
             raise ValueError(f"most_draws must be at least 1, not {most_draws}")
         self._most_draws = most_draws
         self._size = size
-        self._driver = _driver_api()
+        _check_driver()
+        self._cuda = Cuda("the GPU") if cuda is None else cuda
         self._library: Any = None
         self._load()
         threads = -(-(size - size // 2) // _WORDS_OF_A_THREAD)
@@ -103,6 +105,7 @@ class DeviceNoise:
 
         Raises:
             ValueError: more keys than ``most_draws``, a key out of range, or a closed object.
+            DeviceLostError: the GPU is gone.
             BackendError: the driver refuses the launch.
         """
         if self._library is None:
@@ -113,7 +116,7 @@ class DeviceNoise:
             part = keys[first : first + MOST_KEYS]
             self._pointer[0] = pointer + first * self._size * np.dtype(np.float32).itemsize
             self._write(part)
-            self._call(
+            self._cuda.call(
                 "cuLaunchKernel",
                 self._kernel,
                 *(self._blocks, len(part), 1),
@@ -128,15 +131,15 @@ class DeviceNoise:
         """Unload the kernel; what was enqueued must have ended. A second call does nothing."""
         if self._library is not None:
             library, self._library = self._library, None
-            self._call("cuLibraryUnload", library)
+            self._cuda.call("cuLibraryUnload", library)
 
     def _load(self) -> None:
-        if int(self._call("cuCtxGetCurrent")) == 0:
+        if int(self._cuda.call("cuCtxGetCurrent")) == 0:
             raise BackendError("no CUDA context is current in this thread: make the device's current before its noise")
-        device = self._call("cuCtxGetDevice")
-        attributes = self._driver.CUdevice_attribute
+        device = self._cuda.call("cuCtxGetDevice")
+        attributes = self._cuda.driver.CUdevice_attribute
         major, minor = (
-            self._call("cuDeviceGetAttribute", attribute, device)
+            self._cuda.call("cuDeviceGetAttribute", attribute, device)
             for attribute in (
                 attributes.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
                 attributes.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
@@ -149,13 +152,13 @@ class DeviceNoise:
                 "or --device cpu"
             )
         self.code = code
-        self._library = self._call("cuLibraryLoadData", read_kernel(code), [], [], 0, [], [], 0)
+        self._library = self._cuda.call("cuLibraryLoadData", read_kernel(code), [], [], 0, [], [], 0)
         try:
-            kernel = self._call("cuLibraryGetKernel", self._library, ENTRY.encode())
+            kernel = self._cuda.call("cuLibraryGetKernel", self._library, ENTRY.encode())
         except BackendError:
             self.close()
             raise
-        self._kernel = self._driver.CUfunction(int(kernel))  # the driver takes either
+        self._kernel = self._cuda.driver.CUfunction(int(kernel))  # the driver takes either
 
     def _write(self, keys: Sequence[DrawKey]) -> None:
         for key in keys:
@@ -166,13 +169,6 @@ class DeviceNoise:
         row["seed_high"][:count] = [key.seed >> _WORD_BITS for key in keys]
         row["draw"][:count] = [key.draw for key in keys]
         row["stream"][:count] = [key.stream for key in keys]
-
-    def _call(self, name: str, *arguments: Any) -> Any:
-        """What a function of the driver gives beside its status."""
-        status, *results = getattr(self._driver, name)(*arguments)
-        if int(status):
-            raise BackendError(f"noise on the GPU: {name} failed: {_error(self._driver, status)}")
-        return results[0] if results else None
 
 
 def grid_scale(sigma: float) -> tuple[_Parameter, _Parameter]:
@@ -187,8 +183,8 @@ def is_too_old(driver: Driver) -> bool:
     return driver.cuda is not None and int(driver.cuda.split(".")[0]) < OLDEST_CUDA
 
 
-def _driver_api() -> Any:
-    """``cuda.bindings.driver``, once it is sure that there is a driver behind it."""
+def _check_driver() -> None:
+    """Make sure that there is a driver which can load the kernel."""
     driver = ask_driver()
     if driver.problem:
         raise BackendError(f"noise cannot be made on a GPU, {driver.problem}: use --device cpu")
@@ -197,15 +193,3 @@ def _driver_api() -> Any:
             f"noise cannot be made on a GPU with a driver for CUDA {driver.cuda}: install one for CUDA "
             f"{OLDEST_CUDA} or newer, or use --device cpu"
         )
-    try:
-        return import_module("cuda.bindings.driver")
-    except ImportError as error:
-        raise BackendError(
-            f"noise cannot be made on a GPU without cuda-bindings ({error}): pip install 'fs-runtime[gpu]'"
-        ) from error
-
-
-def _error(api: Any, status: Any) -> str:
-    failed, text = api.cuGetErrorString(status)
-    code = str(getattr(status, "name", int(status)))
-    return code if int(failed) or not text else f"{text.decode(errors='replace')} ({code})"

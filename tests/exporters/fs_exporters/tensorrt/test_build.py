@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from helpers import tiny, tiny_torch
-from helpers.engines import NO_GPU, gpu_here, needs_rtx
+from helpers.engines import NO_GPU, driver_of, gpu_here, needs_rtx
 from onnx import TensorProto, helper, numpy_helper
 
 from fs_exporters.bundle import changed_folder
@@ -21,9 +21,9 @@ from fs_exporters.tensorrt import BuildRequest, build, build_engines
 from fs_exporters.tensorrt.library import open_library
 from fs_exporters.tensorrt.network import parse_network
 from fs_exporters.tensorrt.plan import build_plan
-from fs_runtime.bundle import read_bundle
+from fs_runtime.bundle import Bundle, Engine, read_bundle
 from fs_runtime.bundle.engines import read_plan
-from fs_runtime.bundle.manifest import EngineSettings
+from fs_runtime.bundle.manifest import EngineSettings, Graph, Parity
 from fs_runtime.errors import BackendError, BundleError, FsError, InputError
 
 RTX = BuildRequest("tensorrt-rtx", ("8.9",), threads=1)
@@ -110,6 +110,27 @@ def test_build_gives_the_same_bytes_when_run_twice(pooled_export: ExportResult, 
     assert plans[0] == plans[1]
     other = build_plan(library, parse_network(library, path), EngineSettings(), compute_capability="8.6", threads=1)
     assert other != plans[0]
+
+
+@needs_rtx
+def test_build_states_what_the_parity_gate_found_when_the_gpu_is_here(
+    pooled_export: ExportResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Driver and gate are fakes: no GPU is here that could open the plan.
+    seen: list[bytes] = []
+    parity = read_bundle(pooled_export.path).manifest.parity[0]
+
+    def gate(bundle: Bundle, graph: Graph, engine: Engine, *, threads: int) -> Parity:
+        listing = Bundle(bundle.root, msgspec.structs.replace(bundle.manifest, engines=(engine,)), "")
+        seen.append(read_plan(listing, engine))
+        return parity
+
+    monkeypatch.setattr(build, "ask_driver", lambda: driver_of("8.9"))
+    monkeypatch.setattr(build, "plan_parity", gate)
+    made = build_engines(_copy(pooled_export, tmp_path), BuildRequest("tensorrt-rtx", ("8.9", "8.6"), threads=1))
+    assert len(seen) == 1
+    assert [engine.parity for engine in made.engines] == [parity, None]
+    assert [engine.parity_not_run for engine in made.engines] == [None, "the GPU here has compute capability 8.9"]
 
 
 @pytest.mark.gpu

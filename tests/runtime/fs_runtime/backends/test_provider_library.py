@@ -17,12 +17,33 @@ def test_load_fault_imports_tensorrt_first_when_its_provider_is_asked_for(
         (tmp_path / f"libonnxruntime_providers_{name}.so").write_bytes(b"")
     seen: list[str] = []
     monkeypatch.setattr(provider_library, "import_module", seen.append)
-    monkeypatch.setattr(ctypes, "CDLL", lambda path, mode: seen.append(Path(path).name))
+    monkeypatch.setattr(ctypes, "CDLL", lambda path, mode=0: seen.append(Path(path).name))
     assert load_fault(SimpleNamespace(), "TensorrtExecutionProvider", tmp_path) is None
     assert seen == ["tensorrt", "libonnxruntime_providers_shared.so", "libonnxruntime_providers_tensorrt.so"]
     seen.clear()
     assert load_fault(SimpleNamespace(), "CUDAExecutionProvider", tmp_path) is None
-    assert "tensorrt" not in seen
+    assert seen == ["libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so", "libcudnn.so.9"]
+
+
+@pytest.mark.parametrize("provider", ["CUDAExecutionProvider", "CPUExecutionProvider"])
+def test_load_fault_names_cudnn_when_only_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str
+) -> None:
+    # A newer CUDA provider loads without cuDNN; the loader is a fake here.
+    for name in ("shared", "cuda", "cpu"):
+        (tmp_path / f"libonnxruntime_providers_{name}.so").write_bytes(b"")
+
+    def load(path: str, mode: int = 0) -> None:
+        if path == "libcudnn.so.9":
+            raise OSError(f"{path}: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    fault = load_fault(SimpleNamespace(), provider, tmp_path)
+    if provider == "CPUExecutionProvider":
+        assert fault is None
+    else:
+        assert fault is not None
+        assert missing_library(fault) == "libcudnn.so.9"
 
 
 def test_missing_library_is_none_when_the_loader_says_something_else() -> None:

@@ -2,10 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from helpers import tiny
 
-from fs_runtime.backends import BACKENDS, find_backend
+import fs_runtime
+from fs_runtime.backends import BACKENDS, find_backend, registry
 from fs_runtime.errors import BackendError
 
 
@@ -57,3 +60,65 @@ def test_find_backend_says_what_to_install_when_onnx_runtime_is_absent() -> None
     for line in lines:
         assert line.startswith("4 ")
         assert "pip install 'fs-runtime[cpu]'" in line
+
+
+# ---- backends of other packages: a package with such an entry point is really found, as an installed one is
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The module of a package that names the backends ``mine`` and, in vain, ``onnxruntime``."""
+    information = tmp_path / "fs_mine-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: fs-mine\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(
+        "[fs_runtime.backends]\nmine = fs_mine_backend\nonnxruntime = fs_mine_backend\n"
+    )
+    module = tmp_path / "fs_mine_backend.py"
+    module.write_text(
+        "from fs_runtime.backends import BackendInfo, register\n"
+        "from fs_runtime.backends.onnxruntime.cpu import OnnxRuntimeBackend\n"
+        "@register('mine', 'cpu')\n"
+        "class Mine(OnnxRuntimeBackend):\n"
+        "    def __init__(self, bundle, graph, *, device, threads):\n"
+        "        super().__init__(bundle, graph, device=device, threads=threads)\n"
+        "        self.info = BackendInfo('mine', '1.0', device)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "_BACKENDS", dict(registry._BACKENDS))
+    monkeypatch.delitem(sys.modules, "fs_mine_backend", raising=False)
+    return module
+
+
+def test_load_takes_a_backend_of_another_package(package: Path, tmp_path: Path) -> None:
+    root, image = tiny.write_bundle(tmp_path / "bundle"), tiny.image_array()
+    with fs_runtime.load(root, backend="mine", threads=1) as encoder:
+        certificate = encoder.certify(image, draws=41, alpha=0.05, pilot=12, seed=5)
+    assert certificate.provenance.backend.name == "mine"
+    with fs_runtime.load(root, threads=1) as encoder:
+        assert encoder.backend.info.name == "onnxruntime"
+        assert encoder.replay(certificate, image).equal
+    sys.modules.pop("fs_mine_backend")
+
+
+def test_find_backend_names_those_of_other_packages(package: Path) -> None:
+    with pytest.raises(BackendError, match="choose one of auto, onnxruntime, onnxruntime-tensorrt, tensorrt, mine"):
+        find_backend("triton")
+    with pytest.raises(BackendError, match="the backend mine does not run on the device 'cuda': use --device cpu"):
+        find_backend("mine", "cuda")
+    sys.modules.pop("fs_mine_backend")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import fs_nothing", r"of the package fs-mine cannot be loaded .ModuleNotFoundError: .*fs_nothing"),
+        ("", "of the package fs-mine is not registered by fs_mine_backend: mend or install it again"),
+        ("from fs_runtime import BackendError; raise BackendError('needs a driver: get one')", "^needs a driver"),
+    ],
+)
+def test_find_backend_says_why_when_anothers_package_is_broken(package: Path, text: str, message: str) -> None:
+    package.write_text(text)
+    with pytest.raises(BackendError, match=message):
+        find_backend("mine")
+    sys.modules.pop("fs_mine_backend", None)

@@ -125,6 +125,33 @@ def test_check_onnx_runtime_fails_when_a_listed_provider_gives_way_to_another(
         assert cuda.actual == "a session opened CPUExecutionProvider instead"
 
 
+def test_check_onnx_runtime_fails_when_a_provider_opens_but_lacks_cudnn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # ONNX Runtime and the loader are fakes here: the session opens, as it does without cuDNN.
+    (tmp_path / "capi").mkdir()
+    (tmp_path / "capi/libonnxruntime_providers_cuda.so").write_bytes(b"")
+    fake = SimpleNamespace(
+        __version__="1.31",
+        __file__=str(tmp_path / "__init__.py"),
+        set_default_logger_severity=lambda _: None,
+        get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
+        InferenceSession=lambda *_, providers, **__: SimpleNamespace(get_providers=lambda: providers),
+    )
+
+    def load(path: str, mode: int = 0) -> None:
+        if path == "libcudnn.so.9":
+            raise OSError(f"{path}: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    checks = check_onnx_runtime(needs_cpu=True, needs_cuda=True)
+    cuda = next(check for check in checks if check.id == "onnxruntime.cuda")
+    assert (cuda.status, cuda.actual) == ("failed", "libcudnn.so.9 is not found")
+    assert "cuDNN 9" in cuda.remedy
+    assert _status(checks)["onnxruntime.cpu"] == "ok"
+
+
 def test_check_onnx_runtime_names_the_library_when_a_provider_lacks_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -302,6 +329,8 @@ def test_check_tensorrt_is_content_with_either() -> None:
     }
     broken = check_tensorrt({"tensorrt": "!libnvinfer.so.10 is missing"}, needed=True)[0]
     assert (broken.status, broken.actual) == ("failed", "libnvinfer.so.10 is missing")
+    old = check_tensorrt({"tensorrt": "10.3.0"}, needed=True)[0]
+    assert (old.status, old.expected, old.actual) == ("failed", "installed, >=10.16,<12.0", "10.3.0")
 
 
 # ---- plans
@@ -348,6 +377,12 @@ def test_check_engines_is_content_when_one_plan_runs(tmp_path: Path) -> None:
     }
     assert set(_status(check_engines(bundle, driver_of("7.5"), versions, needed=True)).values()) == {"failed"}
     assert set(_status(check_engines(bundle, NO_GPU, versions, needed=False)).values()) == {"absent"}
+    for found, actual in (
+        ({}, "is not installed"),
+        ({"tensorrt-rtx": "!no libnvinfer"}, "does not load (no libnvinfer)"),
+    ):
+        check = check_engines(bundle, driver_of("8.9"), found, needed=True)[0]
+        assert (check.status, check.actual) == ("failed", f"tensorrt-rtx {actual}")
     (none,) = check_engines(_bundle(tmp_path / "none"), driver_of("8.9"), versions, needed=True)
     assert (none.status, none.actual) == ("failed", "the bundle has none")
 

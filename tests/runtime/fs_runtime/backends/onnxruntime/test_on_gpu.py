@@ -14,13 +14,14 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from helpers import tiny
-from helpers.fake_cuda import FakeCuda, install
+from helpers.fake_cuda import FakeCuda
 
 import fs_runtime
 from fs_runtime.backends import open_backend
-from fs_runtime.backends.cuda.api import DeviceLostError, DeviceMemoryError
+from fs_runtime.backends.cuda.slot import slots_bytes
 from fs_runtime.backends.onnxruntime import libraries, on_gpu
 from fs_runtime.bundle import Graph, read_bundle
+from fs_runtime.cuda_calls import DeviceLostError, DeviceMemoryError
 from fs_runtime.errors import BackendError, BundleError
 
 IMAGES = [tiny.image_array(seed=seed) for seed in range(3)]
@@ -58,10 +59,9 @@ Gpu = Callable[..., FakeCuda]
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+def gpu(fake_gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> Gpu:
     def make(**options: Any) -> FakeCuda:
-        fake = FakeCuda(**options)
-        install(monkeypatch, fake)
+        fake = fake_gpu(**options)
         monkeypatch.setattr(on_gpu, "check_provider", lambda name: None)
         monkeypatch.setattr(
             on_gpu, "open_session", lambda path, _, providers, made: Session(fake, path, providers, made)
@@ -72,15 +72,6 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
         return fake
 
     return make
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("bundles")
-    for tap in ("pooled", "tokens"):
-        for images in (1, 3):
-            tiny.write_bundle(made / f"{tap}{images}", tap=tap, images=images)
-    return made
 
 
 @pytest.mark.parametrize("eager", [(), (0,), (1,), (0, 1)])
@@ -167,6 +158,18 @@ def test_replay_allows_rounding_when_the_engine_was_built_at_opening(folder: Pat
 
 
 # ---- what cannot be opened, or breaks
+
+
+def test_open_counts_every_slot_that_a_clean_reference_takes(folder: Path, gpu: Gpu) -> None:
+    manifest = read_bundle(folder / "pooled1").manifest
+    need = manifest.graphs[0].bytes + slots_bytes(manifest)
+    gpu(memory=need - 1)
+    with pytest.raises(DeviceMemoryError, match="is free"):
+        fs_runtime.load(folder / "pooled1", device="cuda", threads=1)
+    fake = gpu(memory=need)
+    with fs_runtime.load(folder / "pooled1", device="cuda", threads=1) as encoder:
+        encoder.certify(IMAGES[0], **SETTINGS, reference="clean")
+        assert fake.taken == slots_bytes(manifest)
 
 
 def test_open_says_what_is_free_when_the_weights_do_not_fit(folder: Path, gpu: Gpu) -> None:
@@ -274,9 +277,9 @@ def test_open_refuses_when_the_provider_runs_nothing(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_open_refuses_when_this_build_has_no_provider(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+    folder: Path, fake_gpu: Gpu, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
-    install(monkeypatch, FakeCuda())
+    fake_gpu()
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
     monkeypatch.setattr(libraries.ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
     bundle = read_bundle(folder / "pooled1")

@@ -4,6 +4,7 @@ The fakes compute real numbers in this machine's memory (helpers/fake_cuda.py), 
 whole certificates.
 """
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,13 @@ import msgspec
 import numpy as np
 import pytest
 from helpers import fake_tensorrt, tiny
-from helpers.fake_cuda import FakeCuda, Status, install
+from helpers.fake_cuda import FakeCuda, Status
 
 import fs_runtime
 from fs_runtime.backends import Block, find_backend, open_backend
 from fs_runtime.backends.clock import device_seconds
-from fs_runtime.backends.cuda.api import DeviceLostError, DeviceMemoryError
 from fs_runtime.bundle import read_bundle
+from fs_runtime.cuda_calls import DeviceLostError, DeviceMemoryError
 from fs_runtime.errors import BackendError
 
 IMAGES = [tiny.image_array(seed=seed) for seed in range(4)]
@@ -30,10 +31,9 @@ Gpu = Callable[..., FakeCuda]
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+def gpu(fake_gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> Gpu:
     def make(**options: Any) -> FakeCuda:
-        fake = FakeCuda(**options)
-        install(monkeypatch, fake)
+        fake = fake_gpu(**options)
         fake_tensorrt.install(monkeypatch, fake)
         return fake
 
@@ -41,11 +41,11 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("bundles")
-    for tap in ("pooled", "tokens"):
-        for images in (1, 3):
-            fake_tensorrt.add_plan(tiny.write_bundle(made / f"{tap}{images}", tap=tap, images=images))
+def folder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same bundles, with a plan each."""
+    made = shutil.copytree(folder, tmp_path_factory.mktemp("plans"), dirs_exist_ok=True)
+    for bundle in made.iterdir():
+        fake_tensorrt.add_plan(bundle)
     return made
 
 
@@ -213,6 +213,28 @@ def test_open_says_what_tensorrt_says_when_the_plan_is_none(gpu: Gpu, tmp_path: 
         opened(root)
 
 
+def test_every_plan_of_a_process_has_the_same_logger_and_only_its_own_errors(
+    folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loggers: list[Any] = []
+    gpu()
+    installed = fake_tensorrt.library.import_module("tensorrt")
+
+    class Runtime(installed.Runtime):  # type: ignore[misc,name-defined]
+        def __init__(self, logger: Any) -> None:
+            super().__init__(logger)
+            loggers.append(logger)
+
+    installed.Runtime = Runtime
+    with opened(folder / "pooled1"), opened(folder / "tokens1"):
+        first, second = loggers
+        assert first is second
+        first.log(first.Severity.ERROR, "about another plan")
+    monkeypatch.setattr(fake_tensorrt._Context, "execute_async_v3", lambda self, stream: False)
+    with pytest.raises(BackendError, match=r"failed to run .*it does not say why"):
+        opened(folder / "pooled1")
+
+
 def test_open_refuses_when_the_plan_has_other_inputs(gpu: Gpu, tmp_path: Path) -> None:
     root = tiny.write_bundle(tmp_path / "one")
     other = tiny.write_bundle(tmp_path / "other", noise_batch=5)
@@ -294,12 +316,13 @@ def test_open_says_what_is_needed_free_and_would_fit_when_memory_is_short(gpu: G
     with pytest.raises(DeviceMemoryError, match=message) as caught:
         opened(root)
     fits = int(str(caught.value).split("--noise-batch ")[1].split()[0])
-    assert fits == 41
+    assert fits == 27  # of three slots
     assert fake.left == 0
     smaller = tiny.write_bundle(tmp_path / "smaller", tiny.linear(side=64), noise_batch=fits)
     fake_tensorrt.add_plan(smaller)
     gpu(memory=plan + (4 << 20))
-    opened(smaller).close()
+    with opened(smaller) as encoder:
+        encoder.certify(tiny.image_array(side=64), **SETTINGS, reference="clean")
 
 
 def test_open_says_so_when_not_even_one_draw_fits(gpu: Gpu, tmp_path: Path) -> None:
@@ -330,6 +353,19 @@ def test_certify_many_keeps_what_is_done_when_the_gpu_is_lost(folder: Path, gpu:
     assert all(result.certificate is not None for result in done)
 
 
+def test_certify_many_keeps_what_is_done_when_the_noises_launch_finds_the_gpu_lost(folder: Path, gpu: Gpu) -> None:
+    fake, done = gpu(), []
+    with (  # noqa: PT012  # it is raised in the middle
+        opened(folder / "pooled1") as encoder,
+        pytest.raises(DeviceLostError, match=r"cuda:0 .Test GPU. was lost in mid-run .cuLaunchKernel: .*--resume"),
+    ):
+        for result in encoder.certify_many(IMAGES, **SETTINGS):
+            done.append(result)
+            if len(done) == 2:
+                fake.fails["cuLaunchKernel"] = Status.CUDA_ERROR_LAUNCH_FAILED
+    assert [result.certificate is not None for result in done] == [True, True]
+
+
 def test_certify_goes_on_without_a_cuda_graph_when_it_cannot_be_captured(folder: Path, gpu: Gpu) -> None:
     fake = gpu()
     fake.fails["cuGraphInstantiate"] = Status.CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED
@@ -338,6 +374,31 @@ def test_certify_goes_on_without_a_cuda_graph_when_it_cannot_be_captured(folder:
     with encoder, fs_runtime.load(folder / "pooled1", threads=1) as on_cpu:
         assert same(on_cpu.certify(IMAGES[0], **SETTINGS), encoder.certify(IMAGES[0], **SETTINGS))
     assert "cuGraphLaunch" not in fake.calls
+
+
+def test_capture_shows_what_tensorrt_says_when_the_plan_cannot_be_captured(
+    folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = gpu()
+    monkeypatch.setattr(fake_tensorrt._Context, "captures", False)
+    with pytest.warns(RuntimeWarning, match=r"could not be captured .*failed to run .*layer 7 cannot be captured"):
+        encoder = opened(folder / "pooled1")
+    with encoder, fs_runtime.load(folder / "pooled1", threads=1) as on_cpu:
+        assert same(on_cpu.certify(IMAGES[0], **SETTINGS), encoder.certify(IMAGES[0], **SETTINGS))
+    assert "cuGraphLaunch" not in fake.calls
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(Status.CUDA_ERROR_LAUNCH_FAILED, DeviceLostError), (Status.CUDA_ERROR_OUT_OF_MEMORY, DeviceMemoryError)],
+)
+def test_open_is_an_error_when_the_gpu_is_lost_or_full_while_it_captures(
+    folder: Path, gpu: Gpu, code: Status, kind: type[BackendError]
+) -> None:
+    fake = gpu()
+    fake.fails["cuGraphInstantiate"] = code
+    with pytest.raises(kind):
+        opened(folder / "pooled1")
 
 
 def test_run_fails_when_tensorrt_refuses(folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,3 +424,40 @@ def test_device_seconds_count_copies_noise_and_graph(folder: Path, gpu: Gpu) -> 
     # Half a millisecond for each pair of events here: two copies, one graph, one noise a block.
     counted = after.since(before)
     assert (counted.copy, counted.noise, counted.graph) == pytest.approx((7e-3, 3.5e-3, 3.5e-3))
+
+
+def test_certify_goes_on_and_tells_no_times_when_the_driver_has_no_clock(
+    folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fs_runtime.load(folder / "pooled1", threads=1) as encoder:
+        expected = encoder.certify(IMAGES[0], **SETTINGS)
+    fake = gpu()
+    fake.lacks.add("cuEventElapsedTime")
+    monkeypatch.setattr("fs_runtime.backends.cuda.clock.elapsed_milliseconds", lambda first, last: None)
+    with opened(folder / "pooled1") as encoder:
+        assert same(expected, encoder.certify(IMAGES[0], **SETTINGS))
+        assert device_seconds(encoder.backend) is None
+
+
+@pytest.mark.parametrize("kind", ["certify", "certify_many"])
+def test_clean_reference_is_refused_before_any_draw_when_onnx_runtime_cannot_run_the_bare_encoder(
+    gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    root = tiny.write_bundle(tmp_path)
+    tiny.add_clean(root)
+    fake_tensorrt.add_plan(root)
+    fake = gpu()
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    message = (
+        r'reference "clean" runs .*clean.onnx, of which there are no plans, in ONNX Runtime on cuda, but .*'
+        r"pip install 'fs-runtime.gpu.'.*; or use reference \"smoothed\""
+    )
+    with opened(root) as encoder:
+        launched = fake.calls["cuGraphLaunch"]
+        # Not even the image, which is none, is looked at.
+        for image in ("none.png", IMAGES[0]):
+            with pytest.raises(BackendError, match=message) as caught:
+                getattr(encoder, kind)([image] if kind == "certify_many" else image, **SETTINGS, reference="clean")
+            assert (caught.value.argument, caught.value.exit_code) == ("reference", 4)
+        assert fake.calls["cuGraphLaunch"] == launched
+        encoder.certify(IMAGES[0], **SETTINGS)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from fs_runtime.backends.tensorrt import library
-from fs_runtime.backends.tensorrt.library import installed_versions, open_library
+from fs_runtime.backends.tensorrt.library import BrokenLibraryError, installed_versions, open_library
 from fs_runtime.errors import BackendError
 
 
@@ -55,5 +55,8 @@ def test_open_library_says_why_when_the_package_is_broken(monkeypatch: pytest.Mo
 
     _installed(monkeypatch, "")
     monkeypatch.setattr(library, "import_module", broken)
-    with pytest.raises(BackendError, match=r"cannot be used here .libnvinfer.so.10: cannot open shared object file.:"):
+    message = (
+        r"is installed but does not load .libnvinfer.so.10: cannot open shared object file.: uninstall it and inst"
+    )
+    with pytest.raises(BrokenLibraryError, match=message):
         open_library("tensorrt")

@@ -17,9 +17,12 @@ import pytest
 from helpers import grid_noise_host
 from helpers.device_draws import DeviceDraws, device_context
 from helpers.engines import NO_GPU, driver_of
+from helpers.fake_cuda import Status
 from helpers.grid_noise_host import COMPILER, NO_COMPILER, HostNoise, compile_host
 from helpers.noise_statistics import RARE, NoiseStatistics
 
+from fs_runtime import cuda_calls
+from fs_runtime.cuda_calls import Cuda, DeviceLostError
 from fs_runtime.cuda_driver import ask_driver
 from fs_runtime.errors import BackendError
 from fs_runtime.grid import GRID_STEP
@@ -65,12 +68,13 @@ class FakeDriver:
         self.context = 1
         self.capability = (8, 9)
         self.failing = ""
+        self.status = Status.CUDA_ERROR_NOT_READY
         self.loaded = 0
         self.code = b""
         self.launches: list[SimpleNamespace] = []
 
     def _status(self, name: str) -> int:
-        return 999 if name == self.failing else 0
+        return self.status if name == self.failing else 0
 
     def cuCtxGetCurrent(self) -> tuple[Any, ...]:
         return 0, self.context
@@ -80,9 +84,6 @@ class FakeDriver:
 
     def cuDeviceGetAttribute(self, attribute: int, device: int) -> tuple[Any, ...]:
         return 0, self.capability[attribute - 75]
-
-    def cuGetErrorString(self, status: int) -> tuple[Any, ...]:
-        return 0, b"unknown error"
 
     def cuLibraryLoadData(self, code: bytes, *options: object) -> tuple[Any, ...]:
         assert options == ([], [], 0, [], [], 0)
@@ -119,7 +120,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeDriver:
     """A driver that is none, for a GPU of compute capability 8.9."""
     driver = FakeDriver()
     monkeypatch.setattr(device_noise, "ask_driver", lambda: driver_of("8.9"))
-    monkeypatch.setattr(device_noise, "import_module", lambda name: {"cuda.bindings.driver": driver}[name])
+    monkeypatch.setattr(cuda_calls, "load_driver", lambda: driver)
     return driver
 
 
@@ -181,7 +182,7 @@ def test_close_unloads_once_when_called_twice_on_a_fake(fake: FakeDriver) -> Non
 @pytest.mark.parametrize("failing", ["cuLibraryLoadData", "cuLibraryGetKernel"])
 def test_device_noise_raises_and_leaves_nothing_loaded_when_a_fake_refuses(fake: FakeDriver, failing: str) -> None:
     fake.failing = failing
-    with pytest.raises(BackendError, match=rf"noise on the GPU: {failing} failed: unknown error \(999\)"):
+    with pytest.raises(BackendError, match=rf"the GPU fails: .*\({failing}: CUDA_ERROR_NOT_READY\)"):
         DeviceNoise(sigma=0.3, size=10, most_draws=1)
     assert fake.loaded == 0
 
@@ -189,7 +190,15 @@ def test_device_noise_raises_and_leaves_nothing_loaded_when_a_fake_refuses(fake:
 def test_fill_raises_when_a_fake_refuses_the_launch(fake: FakeDriver) -> None:
     noise = DeviceNoise(sigma=0.3, size=10, most_draws=1)
     fake.failing = "cuLaunchKernel"
-    with pytest.raises(BackendError, match="cuLaunchKernel failed: unknown error"):
+    with pytest.raises(BackendError, match="cuLaunchKernel: CUDA_ERROR_NOT_READY"):
+        noise.fill(4096, KEYS_OF_ALL_KINDS[:1], 0)
+
+
+def test_fill_says_that_the_gpu_is_lost_when_a_fakes_launch_finds_it_so(fake: FakeDriver) -> None:
+    noise = DeviceNoise(sigma=0.3, size=10, most_draws=1, cuda=Cuda("cuda:1 (Test GPU)"))
+    fake.failing, fake.status = "cuLaunchKernel", Status.CUDA_ERROR_LAUNCH_FAILED
+    message = r"cuda:1 .Test GPU. was lost in mid-run .cuLaunchKernel: CUDA_ERROR_LAUNCH_FAILED.: what was finished"
+    with pytest.raises(DeviceLostError, match=message):
         noise.fill(4096, KEYS_OF_ALL_KINDS[:1], 0)
 
 
@@ -261,8 +270,8 @@ def test_device_noise_raises_when_the_driver_is_missing_or_old(
 
 def test_device_noise_raises_when_cuda_bindings_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device_noise, "ask_driver", lambda: driver_of("8.9"))
-    monkeypatch.setitem(sys.modules, "cuda.bindings.driver", None)
-    with pytest.raises(BackendError, match=r"without cuda-bindings .*: pip install 'fs-runtime\[gpu\]'"):
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    with pytest.raises(BackendError, match=r"needs cuda-bindings, which is not installed .*'fs-runtime\[gpu\]'"):
         DeviceNoise(sigma=0.3, size=10, most_draws=1)
 
 
