@@ -92,7 +92,7 @@ def demo(sigma: float, draws: int, output: Path, overwrite: bool, threads: int |
     others_made = [each for photo in compared for each in _others(photo)]
     made = _purified(encoder, copies, sigma)
     with writing(output):
-        lines = {results: certificates, others: others_made}
+        lines: dict[Path, Sequence[AnyCertificate]] = {results: certificates, others: others_made}
         files = {path: "".join(f"{each.to_json()}\n" for each in some).encode() for path, some in lines.items()}
         write_together({**files, picture: made})
     exhibit = _exhibit(compared, sigma, draws, made)
@@ -164,7 +164,7 @@ def _compare(
     from fs_exporters.demonstration import Certified, Drawn, attack_encoder
 
     torch.set_num_threads(threads)
-    made = []
+    made: list[ComparedPhoto] = []
     with (
         draw_progress(2 * len(photos)) as progress,
         Drawn(plain, threads=threads) as fs,

@@ -182,19 +182,20 @@ class _Several:
     decided = None
 
     def __init__(self, pilot: Pilot, clean: Floats, prototypes: Floats, *, sigma: float, plan: DrawPlan) -> None:
-        assert pilot.features is not None  # the graph gives them
+        rows = pilot.features
+        assert rows is not None  # the graph gives them
         self._clean = clean
-        self.total: Floats = pilot.features.sum(axis=0)
+        self.total: Floats = rows.sum(axis=0)
 
         def angles(reference: Floats) -> FixedDrawsEstimator:
             return FixedDrawsEstimator(
-                pilot.features @ reference,
+                rows @ reference,
                 reference,
                 sigma=sigma,
                 alpha=plan.alpha,
                 bound="gram",
                 draws=plan.draws,
-                pilot_features=pilot.features,
+                pilot_features=rows,
             )
 
         self.own, self.clean = angles(pilot.reference), angles(clean)
