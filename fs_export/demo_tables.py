@@ -19,16 +19,15 @@ SHARE, SHARE_NAME = 0.5, "σ/2"
 """Of sigma: the radius at which the systems are compared."""
 
 HEADS = (
-    "photo",
     "system",
     "label",
     f"label stays\nwithin {SHARE_NAME}",
     "score",
     "length",
     f"angle\nat {SHARE_NAME}",
-    f"cosine to\nclean at {SHARE_NAME}",
+    f"to clean\nat {SHARE_NAME}",
 )
-_WORDS = 4
+_WORDS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +60,11 @@ def certificates_table(certificates: Sequence[FeatureCertificate]) -> Table:
 
 def systems_table(photos: Sequence[ComparedPhoto], sigma: float) -> Table:
     """The three systems on every photo."""
-    title = f"side by side, sigma {sigma:g}: attacked (≥) and certified (≤, to) at the l2 radius {_radius(sigma)}"
+    title = f"side by side, sigma {sigma:g}: attacked (≥) and certified at the l2 radius {_radius(sigma)}"
     made = table(*HEADS, title=title, words=_WORDS)
-    for number, photo in enumerate(photos):
-        if number:
-            made.add_section()
+    for photo in photos:
+        made.add_section()
+        made.add_row(cell(photo.name), style="bold")
         for row in systems_rows(photo, sigma):
             made.add_row(*map(cell, row))
     return made
@@ -76,14 +75,13 @@ def systems_rows(photo: ComparedPhoto, sigma: float) -> tuple[tuple[str, ...], .
     encoder, radius = photo.encoder, SHARE * sigma
     changed = encoder.attacked_label != encoder.label
     stays = f"no: {encoder.attacked_label}" if changed else "not attacked away"
-    rows = [(photo.name, "encoder", encoder.label, stays, "-", "-", f"≥ {_floored(encoder.degrees)}", "-")]
+    rows = [("encoder", encoder.label, stays, "-", "-", f"≥ {_floored(encoder.degrees)}", "-")]
     for system, found in photo.smoothed.items():
         rows.append(
             (
-                "",
                 system,
                 found.label.label,
-                _stays(found.label.radius, radius, same=found.label.label == encoder.label),
+                _stays(found.label.radius, radius),
                 f"{found.clean.score.estimate:.3f}",
                 f"{found.length:.3f}",
                 _angle(found.own.angle(radius)),
@@ -100,8 +98,8 @@ def explanation_of_systems(sigma: float, draws: int, alpha: float) -> str:
         "rules out worse. FS: the mean feature of noisy copies; FS + GSB: the same with the booster around the "
         f"encoder; both from the same {draws} draws. score: mean of (1 + cosine) / 2 between noisy features and the "
         "bare encoder's clean one; length: how well the noisy features agree with one another. angle: no change up to "
-        "the radius turns the system's own feature further; cosine to clean: nor brings it below this cosine to the "
-        "bare encoder's clean feature; '-' means nothing is certified. Each certificate holds with probability at "
+        "the radius turns the system's own feature further; to clean: nor brings it below this cosine to the bare "
+        "encoder's clean feature; '-' means nothing is certified. Each certificate holds with probability at "
         f"least 1 - {alpha:g}."
     )
 
@@ -110,13 +108,11 @@ def _radius(sigma: float) -> str:
     return f"{SHARE_NAME} = {SHARE * sigma:g}"
 
 
-def _stays(certified: float, radius: float, *, same: bool) -> str:
-    """Whether a label is proved to stay, and that it is not the bare encoder's where it is not."""
+def _stays(certified: float, radius: float) -> str:
+    """Whether a label is proved to stay within the radius, and how far it is."""
     if certified <= 0.0:
-        said = "nothing certified"
-    else:
-        said = f"{'yes' if certified >= radius else 'no'}, to {rounded_down(certified)}"
-    return said if same else f"{said}; was other"
+        return "not certified"
+    return f"{'yes,' if certified >= radius else 'only'} to {rounded_down(certified)}"
 
 
 def _angle(radians: float) -> str:

@@ -202,13 +202,13 @@ def _purified(encoder: "EncoderAdapter", photos: Sequence[Path], sigma: float) -
 
 def _exhibit(compared: Sequence[ComparedPhoto], sigma: float, draws: int, picture: bytes) -> Exhibit:
     """The comparison, for the report."""
-    rows = [(photo.name, *cells) for photo in compared for _, *cells in systems_rows(photo, sigma)]
+    rows = [(photo.name, *cells) for photo in compared for cells in systems_rows(photo, sigma)]
     with Image.open(io.BytesIO(picture)) as opened:
         shown = opened.convert("RGB")
     return Exhibit(
         title="Encoder, FS, and FS + GSB side by side",
         words=explanation_of_systems(sigma, draws, _ALPHA),
-        heads=tuple(head.replace("\n", " ") for head in HEADS),
+        heads=("photo", *(head.replace("\n", " ") for head in HEADS)),
         rows=tuple(rows),
         picture=shown,
         said="Each photo clean, with noise, and with the noise taken out by the booster's purifier",

@@ -46,8 +46,8 @@ def test_demo_shows_three_systems_side_by_side_when_run(ran: tuple[Path, Outcome
     folder, outcome = ran
     assert outcome.code == 0, outcome.err
     rows = [line.split() for line in outcome.out.splitlines()]
-    for photo in PHOTOS:
-        assert sum(row[:2] == [photo, "encoder"] for row in rows) == 1
+    assert [row[0] for row in rows if row[:1] and row[0] in PHOTOS and len(row) == 1] == list(PHOTOS)
+    assert sum(row[:1] == ["encoder"] for row in rows) == 4
     assert sum(row[:1] == ["FS"] and row[1] != "+" for row in rows) == 4
     assert sum(row[:3] == ["FS", "+", "GSB"] and len(row) > 6 for row in rows) == 4
     assert "from the same 64 draws" in " ".join(outcome.err.split())
