@@ -3,9 +3,9 @@
     python benchmarks/gsb.py --photos PHOTOS --gsb default --draws 16 --json benchmarks/results/gsb.json
     python benchmarks/gsb_table.py benchmarks/results/gsb.json
 
-The second prints the table of docs/gsb.md. Names of photos begin with the WordNet id of their class, as ImageNet's do;
-the folders beside PHOTOS count for the order of the classes, which must be all 1,000 together. Each sigma that the
-booster was fitted at is measured with it and without; those of --bare-sigma without. Means over the photos in a row:
+The second prints the table of docs/gsb.md. Names of photos begin with the WordNet id of their class, as ImageNet's do
+(n01440764_tench.JPEG). Each sigma that the booster was fitted at is measured with it and without; those of --bare-sigma
+without. A row holds, as means over the photos:
 
 score, cosine      Gaussian robustness score against the clean feature, and what it is as a cosine
 length             resultant length: of the mean of ever so many draws' unit features, estimated from their pairs
@@ -27,6 +27,7 @@ from common import machine
 from torch.nn.functional import normalize
 
 from fs_models.encoders import LoadRequest, load_encoder
+from fs_models.encoders.imagenet import imagenet_ids
 from fs_models.gsb.checkpoint import read_checkpoint
 from fs_models.gsb.fitting.frozen import frozen_for_training
 from fs_models.gsb.fitting.judge import Judge, Part
@@ -38,8 +39,13 @@ MODEL = "efficientnet-lite0"
 _PIECES = 8
 
 
-def _classes(photos: Path) -> list[str]:
-    return sorted({path.name.split("_")[0] for path in image_files(photos.parent)})
+def _truth(paths: Sequence[Path]) -> list[int]:
+    """The number of each photo's class."""
+    numbers = {name: number for number, name in enumerate(imagenet_ids())}
+    ids = [path.name.split("_")[0] for path in paths]
+    if unknown := [path.name for path, each in zip(paths, ids, strict=True) if each not in numbers]:
+        raise SystemExit(f"the name of {unknown[0]} does not begin with the WordNet id of an ImageNet class")
+    return [numbers[each] for each in ids]
 
 
 def _top_1(features: torch.Tensor, prototypes: torch.Tensor, truth: Sequence[int]) -> float:
@@ -100,11 +106,8 @@ def main() -> None:
     assert folder is not None
     checkpoint = read_checkpoint(folder)
     paths = image_files(arguments.photos)[:: arguments.every]
-    classes = _classes(arguments.photos)
     prototypes = normalize(encoder.prototypes()["imagenet"].vectors, dim=1)
-    if len(classes) != len(prototypes):
-        raise SystemExit(f"{arguments.photos.parent} holds photos of {len(classes)} classes, not {len(prototypes)}")
-    labels = (prototypes, [classes.index(path.name.split("_")[0]) for path in paths])
+    labels = prototypes, _truth(paths)
     pixels = torch.from_numpy(np.concatenate([prepare(path, encoder.spec.preprocess).pixel_values for path in paths]))
     cpu = torch.device("cpu")
     with workers(arguments.threads, cpu, _PIECES) as crew:
