@@ -55,7 +55,7 @@ _FS, _BOOSTED = "FS", "FS + GSB"
 @click.option(
     "--sigma", type=float, default=0.25, show_default=True, help="Noise, in units of [0, 1] pixels: 0.1 or 0.25."
 )
-@click.option("--draws", type=click.IntRange(min=1), default=512, show_default=True, help="Certifying draws a photo.")
+@click.option("--draws", type=click.IntRange(min=1), default=384, show_default=True, help="Certifying draws a photo.")
 @options.output("Folder for the bundles, the photos and the report.", default="fs-demo")
 @options.overwrite
 @threads
