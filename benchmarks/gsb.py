@@ -1,9 +1,19 @@
 """What a booster buys on photos that no fit has seen: scores, collapse, and labels of smoothed features.
 
-    python benchmarks/gsb.py --photos PHOTOS --gsb default --every 2 --draws 4
+    python benchmarks/gsb.py --photos PHOTOS --gsb default --draws 16 --json benchmarks/results/gsb.json
+    python benchmarks/gsb_table.py benchmarks/results/gsb.json
 
-Names of photos begin with the WordNet id of their class, as ImageNet's do; the folders beside PHOTOS count for the
-order of the classes, which must be all 1,000 together.
+The second prints the table of docs/gsb.md. Names of photos begin with the WordNet id of their class, as ImageNet's do
+(n01440764_tench.JPEG). Each sigma that the booster was fitted at is measured with it and without; those of --bare-sigma
+without. A row holds, as means over the photos:
+
+score, cosine      Gaussian robustness score against the clean feature, and what it is as a cosine
+length             resultant length: of the mean of ever so many draws' unit features, estimated from their pairs
+smoothed_cosine    of the mean of the draws to the clean feature
+top_1_of_one       share of single noisy copies whose label is right
+top_1              share of photos whose label is right by the mean of the draws
+between            mean cosine between single noisy features of different photos
+between_smoothed   the same between their means of the draws
 """
 
 import argparse
@@ -13,9 +23,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from common import machine
 from torch.nn.functional import normalize
 
 from fs_models.encoders import LoadRequest, load_encoder
+from fs_models.encoders.imagenet import imagenet_ids
 from fs_models.gsb.checkpoint import read_checkpoint
 from fs_models.gsb.fitting.frozen import frozen_for_training
 from fs_models.gsb.fitting.judge import Judge, Part
@@ -27,13 +39,31 @@ MODEL = "efficientnet-lite0"
 _PIECES = 8
 
 
-def _classes(photos: Path) -> list[str]:
-    return sorted({path.name.split("_")[0] for path in image_files(photos.parent)})
+def _truth(paths: Sequence[Path]) -> list[int]:
+    """The number of each photo's class."""
+    numbers = {name: number for number, name in enumerate(imagenet_ids())}
+    ids = [path.name.split("_")[0] for path in paths]
+    if unknown := [path.name for path, each in zip(paths, ids, strict=True) if each not in numbers]:
+        raise SystemExit(f"the name of {unknown[0]} does not begin with the WordNet id of an ImageNet class")
+    return [numbers[each] for each in ids]
 
 
 def _top_1(features: torch.Tensor, prototypes: torch.Tensor, truth: Sequence[int]) -> float:
     found = (features @ prototypes.T).argmax(1)
     return float((found == torch.tensor(truth)).float().mean())
+
+
+def _length(units: torch.Tensor) -> float:
+    """Mean resultant length of the photos' unit features [draws, K, D]; the few draws' own scatter is taken out."""
+    draws = len(units)
+    squared = (units.double().sum(0).square().sum(1) - draws) / (draws * (draws - 1))
+    return float(squared.clamp_min(0.0).sqrt().mean())
+
+
+def _between(units: torch.Tensor) -> float:
+    """Mean inner product of different rows [K, D]."""
+    count = len(units)
+    return (float(units.double().sum(0).square().sum()) - count) / (count * (count - 1))
 
 
 def _row(judge: Judge, sigma: float, draws: int, parts: tuple[Part | None, Part | None], labels: tuple) -> dict:  # type: ignore[type-arg]
@@ -44,14 +74,18 @@ def _row(judge: Judge, sigma: float, draws: int, parts: tuple[Part | None, Part 
     with torch.inference_mode():
         units = torch.stack([normalize(raw if mapper is None else mapper(raw, at), dim=1) for raw in raws])
     mean = units.mean(0)
+    smoothed = normalize(mean, dim=1)
     return {
         "sigma": sigma,
         "gsb": purifier is not None,
         "score": verdict.scores[sigma],
         "cosine": 2.0 * verdict.scores[sigma] - 1.0,
-        "between": verdict.between,
-        "smoothed_cosine": float((normalize(mean, dim=1) * judge.clean).sum(1).mean()),
+        "length": _length(units),
+        "smoothed_cosine": float((smoothed * judge.clean).sum(1).mean()),
+        "top_1_of_one": sum(_top_1(each, *labels) for each in units) / draws,
         "top_1": _top_1(mean, *labels),
+        "between": verdict.between,
+        "between_smoothed": _between(smoothed),
     }
 
 
@@ -60,20 +94,20 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--gsb", default="default")
     parser.add_argument("--every", type=int, default=1, help="take every so many-th photo")
-    parser.add_argument("--draws", type=int, default=4)
+    parser.add_argument("--draws", type=int, default=4, help="noisy copies of a photo, two or more")
+    parser.add_argument("--bare-sigma", type=float, nargs="*", default=[0.5], help="measured without the booster only")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, help="where the figures go too")
     arguments = parser.parse_args()
+    if arguments.draws < 2:
+        parser.error("--draws must be at least 2: the resultant length comes from pairs of them")
     encoder = load_encoder(LoadRequest(MODEL))
     folder = find_folder(arguments.gsb, encoder.spec)
     assert folder is not None
     checkpoint = read_checkpoint(folder)
     paths = image_files(arguments.photos)[:: arguments.every]
-    classes = _classes(arguments.photos)
     prototypes = normalize(encoder.prototypes()["imagenet"].vectors, dim=1)
-    if len(classes) != len(prototypes):
-        raise SystemExit(f"{arguments.photos.parent} holds photos of {len(classes)} classes, not {len(prototypes)}")
-    labels = (prototypes, [classes.index(path.name.split("_")[0]) for path in paths])
+    labels = prototypes, _truth(paths)
     pixels = torch.from_numpy(np.concatenate([prepare(path, encoder.spec.preprocess).pixel_values for path in paths]))
     cpu = torch.device("cpu")
     with workers(arguments.threads, cpu, _PIECES) as crew:
@@ -82,12 +116,15 @@ def main() -> None:
         clean |= {"clean_top_1": _top_1(judge.clean, *labels), "clean_between": judge.clean_between}
         print(json.dumps(clean), flush=True)
         rows = []
-        for sigma in judge.sigmas:
-            for parts in ((None, None), (checkpoint.purifier, checkpoint.mapper)):
-                rows.append(_row(judge, sigma, arguments.draws, parts, labels))
-                print(json.dumps(rows[-1]), flush=True)
+        bare, boosted = (None, None), (checkpoint.purifier, checkpoint.mapper)
+        asked = [(sigma, parts) for sigma in judge.sigmas for parts in (bare, boosted)]
+        asked += [(sigma, bare) for sigma in arguments.bare_sigma if sigma not in judge.sigmas]
+        for sigma, parts in asked:
+            rows.append(_row(judge, sigma, arguments.draws, parts, labels))
+            print(json.dumps(rows[-1]), flush=True)
     if arguments.json:
-        arguments.json.write_text(json.dumps({**clean, "rows": rows}, indent=1) + "\n")
+        document = {"schema_version": 1, "benchmark": "gsb", "machine": machine(), **clean, "rows": rows}
+        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -336,7 +336,7 @@ def test_demo_exits_2_when_sigma_is_out_of_range(tmp_path: Path) -> None:
 
 
 def test_demo_exits_2_when_its_bundle_is_there(tmp_path: Path) -> None:
-    bundle = tmp_path / "efficientnet-lite0-sigma0.1"
+    bundle = tmp_path / "efficientnet-lite0-sigma0.25-gsb"
     bundle.mkdir()
     (bundle / "manifest.json").write_text("{}")
     outcome = invoke(cli, "demo", "-o", tmp_path)

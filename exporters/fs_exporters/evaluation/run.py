@@ -1,13 +1,16 @@
 """The whole evaluation: what the bare encoder, FS and FS + GSB do, without attack and under it."""
 
 import math
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
-from fs_exporters.evaluation.goals import Labels
+from fs_exporters.evaluation.at_once import at_once
+from fs_exporters.evaluation.goals import Floats, Labels
 from fs_exporters.evaluation.image import ImageWork, Subject
 from fs_exporters.evaluation.photos import Photo, find_photos, true_labels
 from fs_exporters.evaluation.results import ImageResult
@@ -27,6 +30,7 @@ from fs_runtime.preprocess import prepare
 from fs_runtime.version import __version__
 
 SCHEMA = "fs-export/evaluation/1"
+_MOST_PARAMETERS_AT_ONCE = 30_000_000
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,8 @@ def evaluate_encoder(
 ) -> Evaluation:
     """Measure the bare encoder, its smoothed feature, and that with a booster, on the images of a folder.
 
-    What runs is the PyTorch module that bundles are traced from, in fp32, since attacks need its gradients.
+    What runs is the PyTorch module that bundles are traced from, in fp32, since attacks need its gradients; where it
+    has batch norms, a copy with these folded into convolutions.
 
     Args:
         encoder: bare encoder; it is frozen and moved to the device.
@@ -88,8 +93,9 @@ def evaluate_encoder(
         boosters: by sigma; FS + GSB is left out at the others.
         booster_sha256: hash of their checkpoint, for the record.
         bundle: that the encoder was exported to, for the record.
-        threads: for the noise and PyTorch; default: the cores this process may use.
-        watch: what is told of the progress.
+        threads: for the noise and PyTorch; default: the cores this process may use. With a small encoder on a CPU as
+            many images are worked on at once, on one each.
+        watch: what is told of the progress; with several images at once by several threads, one after the other.
 
     Raises:
         InputError: an argument is out of range, images or labels are missing, or the folder holds other results.
@@ -120,24 +126,41 @@ def evaluate_encoder(
         "bundle_precision": None if bundle is None else bundle.graph("smoothed").precision,
     }
     folder.open(facts)
-    work = ImageWork(settings, systems, labels, threads)
     remaining = [subject for subject in subjects if subject.sha256 not in folder.done]
-    total, done = len(remaining) * work.copies, 0
-    for subject in remaining:
+    workers = _workers(systems.encoder, threads, len(remaining))
+    torch.set_num_threads(threads // workers)
+    work = ImageWork(settings, systems, labels, threads // workers)
+    total, done, counting = len(remaining) * work.copies, 0, threading.Lock()
 
+    def one(subject: Subject, go_on: Callable[[], None]) -> tuple[ImageResult, dict[str, Floats]]:
         def advance(what: str, copies: int) -> None:
             nonlocal done
-            done += copies
-            watch.on_work(what, done, total)
+            go_on()
+            with counting:
+                done += copies
+                watch.on_work(what, done, total)
 
-        result, features = work.one(subject, others[subject.sha256], advance)
-        folder.add(result, features)
-        watch.on_image(result, len(folder.done), len(subjects))
+        return work.one(subject, others[subject.sha256], advance)
+
+    with closing(at_once(one, remaining, workers)) as results:
+        for result, features in results:
+            folder.add(result, features)
+            watch.on_image(result, len(folder.done), len(subjects))
     images = tuple(folder.done[subject.sha256] for subject in subjects)
     summary = summarised(images, [folder.features(image.sha256) for image in images])
     document = {"schema": SCHEMA, "settings": facts, **asdict(summary), "images": images}
     written = folder.write(document, markdown_of(facts, summary))
     return Evaluation(facts, summary, images, *written)
+
+
+def _workers(bare: System, threads: int, images: int) -> int:
+    """How many images to work on at once.
+
+    Large networks keep several threads busy by themselves, and their gradients need the memory.
+    """
+    parameters = sum(parameter.numel() for parameter in bare.graph.parameters())
+    small = bare.device.type == "cpu" and parameters <= _MOST_PARAMETERS_AT_ONCE
+    return max(1, min(threads, images)) if small else 1
 
 
 def _read(photos: tuple[Photo, ...], bare: System, labels: Labels | None) -> tuple[tuple[Subject, ...], dict[str, str]]:

@@ -7,10 +7,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from fs_exporters.graph import SmoothedGraph, smoothed_graph
 from fs_models.encoders import EncoderAdapter
 from fs_models.gsb import Booster, no_booster
+from fs_models.gsb.fitting.frozen import frozen_for_training
 from fs_runtime.errors import InputError
 
 Floats = npt.NDArray[np.float64]
@@ -110,6 +112,9 @@ def systems_of(
         raise InputError(f"--device {device} cannot be used here ({error}): name another, such as cpu") from error
     # TF32 convolutions would measure another function than the one that is exported.
     torch.backends.cudnn.allow_tf32 = False
+    if any(isinstance(module, nn.BatchNorm2d) for module in encoder.modules()):
+        # Attacks, which take nearly all of the time, take about 30 % less of it with EfficientNet-Lite0.
+        encoder = frozen_for_training(encoder, place)
 
     def system(name: SystemName, sigma: float, booster: Booster) -> System:
         graph = smoothed_graph(encoder, booster, images=1).requires_grad_(False).to(place)

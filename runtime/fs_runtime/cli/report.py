@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from fs_runtime.cli.run import writing
 from fs_runtime.cli.terminal import messages, printable
 from fs_runtime.errors import InputError
 from fs_runtime.report import (
+    Exhibit,
     ReportFiles,
     Results,
     check_free,
@@ -54,10 +55,10 @@ def report(results: Path, output: Path, overwrite: bool) -> None:
         messages().print(f"  {printable(line)}", markup=False, highlight=False, soft_wrap=True)
 
 
-def make_report(results: Results, folder: Path, *, overwrite: bool) -> ReportFiles:
+def make_report(results: Results, folder: Path, *, overwrite: bool, exhibits: Sequence[Exhibit] = ()) -> ReportFiles:
     """:func:`write_report` with a bar on stderr, and what the system says as a user's error."""
     with writing(folder), _measuring(len(results.certificates)) as advance:
-        return write_report(results, folder, overwrite=overwrite, progress=advance)
+        return write_report(results, folder, overwrite=overwrite, exhibits=exhibits, progress=advance)
 
 
 def _read(path: Path) -> Results:

@@ -4,11 +4,13 @@ Reading results, measuring, drawing and writing are a file each. matplotlib draw
 that is drawn: it is the extra ``fs-runtime[report]``.
 """
 
+from fs_runtime.report.exhibit import Exhibit
 from fs_runtime.report.overview import MissingMatplotlibError, require_matplotlib
 from fs_runtime.report.results import Failure, Results, read_results
 from fs_runtime.report.writing import ReportFiles, check_free, report_paths, write_report
 
 __all__ = [
+    "Exhibit",
     "Failure",
     "MissingMatplotlibError",
     "ReportFiles",

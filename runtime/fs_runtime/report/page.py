@@ -1,10 +1,12 @@
 """The report as one HTML page: no script, nothing loaded from anywhere."""
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
 from fs_runtime.plural import count
 from fs_runtime.report import charts, words
+from fs_runtime.report.exhibit import Exhibit, exhibit_section
 from fs_runtime.report.labels import label_section
 from fs_runtime.report.markup import Html, element, join, name, shorten, visible
 from fs_runtime.report.measures import COSINES, QUOTED, RADIUS_COSINE, ImageMeasures, Measures, Section
@@ -20,14 +22,15 @@ _LONGEST_ERROR = 400
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def page(measures: Measures) -> str:
-    """The whole page; the same measures and files always give the same text."""
+def page(measures: Measures, exhibits: Sequence[Exhibit] = ()) -> str:
+    """The whole page; the same measures, exhibits and files always give the same text."""
     sections = measures.sections
     body = element(
         "main",
         element("h1", "Certified image features"),
         element("p", words.lead(measures), class_="lead"),
         _torn() if measures.torn else join(),
+        *(exhibit_section(exhibit) for exhibit in exhibits),
         _contents(sections) if len(sections) > 1 else join(),
         *(_section(number, section, len(sections)) for number, section in enumerate(sections, 1)),
         *(label_section(section) for section in measures.label_sections),

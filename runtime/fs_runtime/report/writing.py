@@ -1,11 +1,12 @@
 """Writing a report: both files whole, or none."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fs_runtime.errors import InputError
 from fs_runtime.files import write_together
+from fs_runtime.report.exhibit import Exhibit
 from fs_runtime.report.measures import measure
 from fs_runtime.report.overview import overview
 from fs_runtime.report.page import page
@@ -39,7 +40,12 @@ def report_paths(folder: Path) -> tuple[Path, Path]:
 
 
 def write_report(
-    results: Results, folder: Path, *, overwrite: bool = False, progress: Callable[[], None] = lambda: None
+    results: Results,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    exhibits: Sequence[Exhibit] = (),
+    progress: Callable[[], None] = lambda: None,
 ) -> ReportFiles:
     """Write ``report.html`` and, of features, ``report.png`` to ``folder``, which is made if need be.
 
@@ -47,6 +53,7 @@ def write_report(
         results: what :func:`read_results` read.
         folder: where to.
         overwrite: replace a report that is there.
+        exhibits: sections of the caller's own, before the certificates; the picture does not show them.
         progress: called after each certificate was measured.
 
     Raises:
@@ -57,7 +64,7 @@ def write_report(
     page_path, picture_path = report_paths(folder)
     check_free((page_path, picture_path), overwrite=overwrite)
     measures = measure(results, progress)
-    files = {page_path: page(measures).encode("utf-8")}
+    files = {page_path: page(measures, exhibits).encode("utf-8")}
     if measures.sections:
         files[picture_path] = overview(measures)
     folder.mkdir(parents=True, exist_ok=True)

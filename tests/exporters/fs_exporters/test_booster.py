@@ -1,5 +1,6 @@
 """Bundles with a booster: what is in them, and that both of their graphs compute what they should."""
 
+import json
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from helpers import tiny, tiny_gsb, tiny_torch
 from helpers.command import invoke
 from helpers.engines import NO_GPU, needs_rtx
+from PIL import Image
 
 import fs_runtime
 from fs_export.main import cli
@@ -21,7 +23,8 @@ from fs_exporters.plan import plan_export
 from fs_exporters.tensorrt import BuildRequest, build, build_engines
 from fs_exporters.verify import verify_bundle
 from fs_models.encoders import LoadRequest
-from fs_models.gsb import read_checkpoint
+from fs_models.gsb import choose_booster, read_checkpoint
+from fs_models.gsb.fitting import mapper_stage
 from fs_runtime.errors import InputError
 
 IMAGE = tiny.image_array()
@@ -144,6 +147,35 @@ def test_export_refuses_before_it_traces_when_the_booster_is_of_another_sigma(tm
     assert not (tmp_path / "bundle").exists()
 
 
+@pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
+@pytest.mark.parametrize(
+    ("name", "value", "both"),
+    [
+        ("family", "other", ("with family other", "tiny-8 has tiny")),
+        ("tap", "cls", ("with tap cls", "tiny-8 has pooled")),
+        ("height", 16, ("with input size 16 x 8", "tiny-8 has 8 x 8")),
+        ("feature_shape", [7], ("with feature shape (7,)", "tiny-8 has (6,)")),
+        ("weights_sha256", "0" * 64, ("the weights 000000000000 of tiny-8", "tiny-8 has the weights")),
+    ],
+)
+def test_export_names_both_sides_when_the_booster_is_of_another_encoder(
+    name: str, value: object, both: tuple[str, str], dry_run: tuple[str, ...], tmp_path: Path
+) -> None:
+    gsb = tiny_gsb.write(tmp_path / "gsb")
+    content = json.loads((gsb / "config.json").read_text())
+    content["encoder"][name] = value
+    (gsb / "config.json").write_text(json.dumps(content))
+    asked = ("--sigma", 0.25, "--noise-batch", 3, "--gsb", gsb, "--threads", 1, "-o", tmp_path / "bundle")
+    with tiny_torch.registered():
+        outcome = invoke(cli, "export", tiny_torch.MODEL, *asked, *dry_run)
+    assert (outcome.code, outcome.out) == (2, "")
+    said = " ".join(outcome.err.split())
+    assert all(side in said for side in both)
+    assert "fs-export fit" in said
+    assert "Traceback" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["gsb"]
+
+
 def test_plan_export_counts_the_booster_when_one_is_given(tmp_path: Path) -> None:
     gsb = tiny_gsb.write(tmp_path / "gsb")
     plans = [
@@ -184,6 +216,59 @@ def test_fit_command_names_the_booster_when_done(photos: Path, tmp_path: Path) -
     bad = invoke(cli, "fit", tiny_torch.MODEL, "--data", photos, "--sigma", "loud", "-o", tmp_path / "x")
     assert bad.code == 2
     assert "'loud' is no list of numbers" in bad.err
+
+
+def test_fit_command_counts_and_lists_the_photos_when_some_cannot_be_read(photos: Path, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(photos / "cut.jpg")
+    (photos / "cut.jpg").write_bytes((photos / "cut.jpg").read_bytes()[:2000])
+    (photos / "empty.png").write_bytes(b"")
+    (photos / "letter.jpeg").write_text("dear photo")
+    Image.fromarray(noise[:5]).save(photos / "flat.png")
+    Image.fromarray(noise).convert("CMYK").save(photos / "print.jpg")
+    command = ("fit", tiny_torch.MODEL, "--data", photos, "--sigma", "0.25", "--steps", 1, "--threads", 1)
+    outcome = invoke(cli, *command, "-o", tmp_path / "gsb")
+    assert outcome.code == 0, outcome.err
+    said = " ".join(outcome.err.split())
+    assert "18 to fit on, 4 held out, 3 skipped (cut.jpg, empty.png, letter.jpeg)" in said
+    for name in ("cut.jpg", "empty.png", "letter.jpeg"):
+        assert f"skipped, could not be read: {name}" in said
+    outcome = invoke(cli, *command, "-o", tmp_path / "again", "--json")
+    assert json.loads(outcome.out)["skipped"] == ["cut.jpg", "empty.png", "letter.jpeg"]
+
+
+def test_fit_command_ends_with_1_and_names_the_last_good_booster_when_the_loss_is_no_number(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = mapper_stage.robust_loss, []
+
+    def spoilt(*arguments: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return real(*arguments) * (float("nan") if len(calls) > 9 else 1.0)
+
+    monkeypatch.setattr(mapper_stage, "robust_loss", spoilt)
+    output = tmp_path / "gsb"
+    command = ("fit", tiny_torch.MODEL, "--data", photos, "--sigma", "0.25", "--steps", 14, "-o", output)
+    outcome = invoke(cli, *command, "--threads", 1)
+    assert (outcome.code, outcome.out) == (1, "")
+    said = " ".join(outcome.err.split())
+    assert "the loss is nan at step 9 of the mapper: " in said
+    assert f"{output.name} holds what was good until then" in said
+    assert "Traceback" not in said
+    assert choose_booster(output, tiny_torch.tiny_adapter(), 0.25).sha256 == read_checkpoint(output).sha256
+
+
+def test_fit_command_ends_with_2_and_writes_nothing_when_photos_are_too_few(tmp_path: Path) -> None:
+    from helpers import tiny_photos
+
+    photos = tiny_photos.save(tmp_path / "photos", 15)
+    (photos / "sixteenth.png").write_bytes(b"no photo")
+    command = ("fit", tiny_torch.MODEL, "--data", photos, "--sigma", "0.25", "--steps", 1, "-o", tmp_path / "gsb")
+    outcome = invoke(cli, *command, "--threads", 1)
+    assert (outcome.code, outcome.out) == (2, "")
+    said = " ".join(outcome.err.split())
+    assert "holds 15 photos, 1 could not be read (sixteenth.png); a fit needs at least 16" in said
+    assert not (tmp_path / "gsb").exists()
 
 
 @needs_rtx

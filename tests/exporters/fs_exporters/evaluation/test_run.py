@@ -44,8 +44,7 @@ def run(folder: Path, settings: EvaluationSettings = SETTINGS, **arguments: Any)
         folder / "photos",
         settings,
         places,
-        threads=1,
-        **{"prototypes": PROTOTYPES, **arguments},
+        **{"prototypes": PROTOTYPES, "threads": 1, **arguments},
     )
 
 
@@ -197,6 +196,27 @@ def test_evaluate_encoder_goes_on_with_the_same_numbers_when_resumed(evaluation:
     for before, after in zip(evaluation.images, resumed.images, strict=True):
         assert replace(before, seconds=0.0) == replace(after, seconds=0.0)
     assert resumed.summary == evaluation.summary
+
+
+def test_evaluate_encoder_gives_the_same_numbers_when_images_are_worked_on_at_once(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
+    photos(tmp_path / "photos")
+    before = torch.get_num_threads()
+    seen: list[int] = []
+    works: list[tuple[int, int]] = []
+    watch = Watch(
+        on_work=lambda _, done, total: works.append((done, total)), on_image=lambda _, done, __: seen.append(done)
+    )
+    booster = Booster(Blur(), torch.nn.Identity())
+    found = run(tmp_path, threads=3, watch=watch, boosters={SIGMA: booster}, booster_sha256="abc")
+    torch.set_num_threads(before)
+    assert seen == [1, 2, 3]
+    assert works == sorted(works)
+    assert works[-1][0] == works[-1][1]
+    for one, other in zip(evaluation.images, found.images, strict=True):
+        assert replace(one, seconds=0.0) == replace(other, seconds=0.0)
+    assert found.summary == evaluation.summary
 
 
 def test_evaluate_encoder_does_an_image_again_when_its_features_are_gone(tmp_path: Path) -> None:

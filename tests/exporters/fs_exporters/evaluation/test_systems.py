@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers import tiny_torch
 from helpers.known_torch import Blur, Phase
+from torch import nn
 
 from fs_exporters.evaluation.systems import systems_of
 from fs_models.gsb import Booster
@@ -18,6 +20,18 @@ def test_features_refuse_when_they_are_not_finite() -> None:
     system = systems_of(Phase(), {}, sigmas=(SIGMA,), device="cpu", batch=4).at(SIGMA)[1]
     with pytest.raises(InputError, match="FS gives features that are not finite"):
         system.features(torch.full((1, 3, 4, 4), math.nan))
+
+
+def test_systems_of_folds_batch_norms_and_leaves_the_encoder_alone_when_it_has_some() -> None:
+    encoder = tiny_torch.tiny_adapter()
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    bare = systems_of(encoder, {}, sigmas=(SIGMA,), device="cpu", batch=4).encoder
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in bare.graph.modules())
+    pixels = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    expected = nn.functional.normalize(encoder(pixels).double(), dim=1).numpy()
+    assert np.allclose(bare.features(pixels), expected, atol=1e-6)
+    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
+    assert isinstance(encoder.norm, nn.BatchNorm2d)
 
 
 def test_systems_of_refuses_when_the_device_is_not_here() -> None:

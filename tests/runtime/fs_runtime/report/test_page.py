@@ -9,9 +9,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from fs_runtime.certificates.feature import FeatureCertificate
-from fs_runtime.report import read_results, words
+from fs_runtime.report import Exhibit, read_results, words
+from fs_runtime.report.markup import visible
 from fs_runtime.report.measures import Measures, measure
 from fs_runtime.report.page import MOST_PHOTOS, page, shown_images
 from fs_runtime.rounding import rounded_down, rounded_up
@@ -235,3 +237,16 @@ def _contrast(first: str, second: str) -> float:
 
     low, high = sorted((luminance(first), luminance(second)))
     return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("text", [HOSTILE["script"], HOSTILE["attribute"], HOSTILE["override"]])
+def test_page_shows_exhibits_literally_when_there_are_some(line: Line, text: str) -> None:
+    exhibit = Exhibit(text, text, (text, "b"), ((text, "1"), ("c", text)), Image.new("RGB", (30, 20)), text, text)
+    made = page(_measures(line("gram")), (exhibit,))
+    parsed = _Parsed(made)
+    assert parsed.tags <= ALLOWED
+    assert not [name for name, _ in parsed.attributes if name.startswith("on")]
+    assert parsed.text.count(visible(text)) == 6
+    assert ("alt", visible(text)) in parsed.attributes
+    assert made.count('<img src="data:image/jpeg;base64,') == 3
+    assert made.index("<figure") < made.index('id="setting-1"')
