@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from fs_runtime.certificates.feature import FeatureCertificate
-from fs_runtime.cli.certificate_table import FRACTIONS, cosine_cell, rounded_down, score_cell
+from fs_runtime.cli.certificate_table import FRACTIONS, cosine_cell, score_cell
 from fs_runtime.cli.terminal import cell, table
+from fs_runtime.rounding import rounded_down
 
 if TYPE_CHECKING:
     from fs_exporters.demonstration import AttackedEncoder, Certified
