@@ -31,6 +31,8 @@ def make_network(config: dict[str, Any]) -> nn.Module:
     except ImportError as error:
         raise InputError("a diffusion purifier needs diffusers: pip install 'fs-export[diffusion]'") from error
     own = {key: value for key, value in config.items() if not key.startswith("_")}
+    # It would draw from torch's global generator, and a fit depends on its seed alone.
+    own["dropout"] = 0.0
     try:
         network: nn.Module = UNet2DModel(**own)
     except (TypeError, ValueError) as error:

@@ -252,12 +252,13 @@ class _Fit:
             by_time = 0.0 if minutes is None else (self.seconds - started) / max(end - started, 10.0)
             return min(1.0, max(step / steps, by_time))
 
-        looks = int(LOOKS * progress(learner.steps))
-        while (before := progress(learner.steps)) < 1.0:
+        now = progress(learner.steps)
+        looks = int(LOOKS * now)
+        while now < 1.0:
             try:
                 rows = bank.rows(self.request.seed, learner.steps)
                 with bank.chances(self.request.seed, learner.steps):
-                    loss = learner.learn([rows], bank.loss, self.workers, before)
+                    loss = learner.learn([rows], bank.loss, self.workers, now)
             except DivergedError as error:
                 self._diverged(learner, chosen.average, f"{error} of the mapper")
                 break

@@ -44,9 +44,13 @@ class FeatureBank:
     @contextmanager
     def chances(self, seed: int, step: int) -> Iterator[None]:
         """What a mapper drops in one step: a function of the seed and the step alone."""
-        device = self.raw.device
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(stream_seed(seed, "dropout", step))
+        device, chance = self.raw.device, stream_seed(seed, "dropout", step)
+        on_gpu = device.type == "cuda"
+        with torch.random.fork_rng(devices=[device] if on_gpu else []):
+            torch.default_generator.manual_seed(chance)
+            if on_gpu:
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(chance)
             yield
 
     def loss(self, mapper: nn.Module, rows: torch.Tensor) -> torch.Tensor:

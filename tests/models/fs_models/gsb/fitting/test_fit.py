@@ -117,6 +117,18 @@ def test_fit_gives_the_same_booster_when_it_was_killed_and_resumed(photos: Path,
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
+def test_fit_looks_at_the_last_mapper_when_the_time_is_over(photos: Path, tmp_path: Path) -> None:
+    def slow(progress: FitProgress) -> None:
+        if progress.stage == "mapper":  # time passes between a step and the next
+            time.sleep(0.05)
+
+    result = _fit(FitRequest(photos, (0.25,), tmp_path / "gsb", minutes=0.04), on_progress=slow)
+    assert result.config.training is not None
+    points = json.loads((tmp_path / "gsb" / "curve.json").read_text())["points"]
+    assert points[-1]["stage"] == "mapper"
+    assert points[-1]["step"] == result.config.training.mapper_steps
+
+
 class _StopError(Exception):
     pass
 
