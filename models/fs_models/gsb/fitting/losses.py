@@ -3,6 +3,8 @@
 import torch
 from torch.nn.functional import cosine_similarity
 
+_TEMPERATURE = 0.1
+
 
 def robust_loss(raw: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
     """1 - cosine of features with clean ones, in the mean.
@@ -44,3 +46,21 @@ def statistics_loss(raw: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
     unit, target = (torch.nn.functional.normalize(each.flatten(1).float(), dim=1, eps=1e-12) for each in (raw, clean))
     means = (unit.mean(0) - target.mean(0)).square().sum()
     return means + (unit.std(0) - target.std(0)).square().sum()
+
+
+def contrast_loss(raw: torch.Tensor, clean: torch.Tensor, crops: torch.Tensor) -> torch.Tensor:
+    """How badly a feature's own clean one is told from those of the batch's other crops (InfoNCE, arXiv 1807.03748).
+
+    A mapper that only draws features together makes it larger, which 1 - cosine hardly notices.
+
+    Args:
+        raw: [B, ...] features of noisy crops.
+        clean: [B, ...] the bare encoder's of the clean ones.
+        crops: [B] which crop each is of: copies of one crop are no others of one another.
+    """
+    unit, target = (torch.nn.functional.normalize(each.flatten(1).float(), dim=1, eps=1e-12) for each in (raw, clean))
+    likeness = unit @ target.T / _TEMPERATURE
+    same = crops[:, None] == crops[None, :]
+    own = torch.eye(len(crops), dtype=torch.bool, device=crops.device)
+    likeness = likeness.masked_fill(same & ~own, -torch.inf)
+    return torch.nn.functional.cross_entropy(likeness, torch.arange(len(crops), device=crops.device))

@@ -10,12 +10,12 @@ from torch import nn
 
 from fs_models.encoders import EncoderAdapter
 from fs_models.gsb.fitting.crops import Batch, CropMaker, Part, ahead, stream_seed
-from fs_models.gsb.fitting.losses import robust_loss, statistics_loss
+from fs_models.gsb.fitting.losses import contrast_loss, robust_loss, statistics_loss
 from fs_models.gsb.fitting.workers import Workers
 
 CROPS, DRAWS = 16, 2
 _ROWS = 128
-_STATISTICS = 2.0
+_STATISTICS, _CONTRAST = 2.0, 0.3
 _FEWEST, _MOST = 256, 40_000
 _MEMORY = 2 << 30
 
@@ -54,12 +54,14 @@ class FeatureBank:
             yield
 
     def loss(self, mapper: nn.Module, rows: torch.Tensor) -> torch.Tensor:
-        """What to lower: 1 - cosine, and the distance of the features' statistics.
+        """What to lower: 1 - cosine, the distance of the features' statistics, and their likeness to other crops.
 
         The identity at sigma = 0, a third term of the source, holds by construction.
         """
-        mapped, clean = mapper(self.raw[rows], self.sigma[rows]), self.clean[rows // self.draws]
-        return robust_loss(mapped, clean) + _STATISTICS * statistics_loss(mapped, clean)
+        crops = rows // self.draws
+        mapped, clean = mapper(self.raw[rows], self.sigma[rows]), self.clean[crops]
+        apart = _STATISTICS * statistics_loss(mapped, clean) + _CONTRAST * contrast_loss(mapped, clean, crops)
+        return robust_loss(mapped, clean) + apart
 
 
 def collect(
