@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from fs_runtime.backends.tensorrt.library import MODULES, Builder, is_supported, supported
+from fs_runtime.backends.tensorrt.library import MODULES, Builder, is_supported, shown, supported
 from fs_runtime.errors import BackendError
 
 Target = Builder
@@ -69,7 +69,8 @@ def open_library(target: Target) -> BuilderLibrary:
     version = str(trt.__version__)
     if not is_supported(target, version):
         raise BackendError(
-            f"{MODULES[target]} {version} is installed, this fs-export needs {supported(target)}: {_INSTALL[target]}"
+            f"{MODULES[target]} {shown(version)} is installed, this fs-export needs {supported(target)}: "
+            f"{_INSTALL[target]}"
         )
     return BuilderLibrary(target, version, trt, polygraphy)
 

@@ -333,6 +333,13 @@ def test_check_tensorrt_is_content_with_either() -> None:
     assert (old.status, old.expected, old.actual) == ("failed", "installed, >=10.16,<12.0", "10.3.0")
 
 
+@pytest.mark.parametrize("version", ["11.0rc1", "unknown", ""])
+def test_check_tensorrt_fails_and_says_so_when_a_version_cannot_be_read(version: str) -> None:
+    check = check_tensorrt({"tensorrt": version}, needed=True)[0]
+    assert (check.status, check.actual) == ("failed", f"'{version}' (a version that cannot be read)")
+    assert check_tensorrt({"tensorrt": version, "tensorrt-rtx": "1.7.1"}, needed=True)[1].status == "ok"
+
+
 # ---- plans
 
 
