@@ -78,10 +78,17 @@ class Certifier:
         """Open what a kind of reference takes beside the smoothed graph, before an image is read or a draw is made.
 
         Raises:
-            BundleError, BackendError: it cannot be had.
+            BundleError, BackendError: it cannot be had; another kind of reference may.
         """
-        if kind == "clean" and self._manifest.gsb is not None:
-            self._bare.open()
+        if kind != "clean":
+            return
+        try:
+            if self._manifest.gsb is not None:
+                self._bare.open()
+            else:
+                self._backend.take_own_noise()
+        except BackendError as error:
+            raise type(error)(f'{error}; or use reference "smoothed"', argument="reference") from error
 
     def prepare(self, image: ImageLike) -> PreparedImage:
         """The image as the graph takes it.
