@@ -148,6 +148,7 @@ def test_check_onnx_runtime_fails_when_a_provider_opens_but_lacks_cudnn(
     checks = check_onnx_runtime(needs_cpu=True, needs_cuda=True)
     cuda = next(check for check in checks if check.id == "onnxruntime.cuda")
     assert (cuda.status, cuda.actual) == ("failed", "libcudnn.so.9 is not found")
+    assert "one that you built yourself must be too: build it against cuDNN 9" in cuda.remedy
     assert "cuDNN 9" in cuda.remedy
     assert _status(checks)["onnxruntime.cpu"] == "ok"
 
