@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from helpers import tiny
-from helpers.fake_cuda import FakeCuda
+from helpers.fake_cuda import FakeCuda, Status
 
 import fs_runtime
 from fs_runtime.backends import open_backend
@@ -190,6 +190,15 @@ def test_open_counts_two_slots_and_refuses_only_a_clean_reference_when_a_third_d
         fake.memory += 1
         assert encoder.replay(clean, IMAGES[0]).equal
         assert fake.taken == slots_bytes(manifest, 3)
+
+
+def test_clean_reference_proposes_no_other_when_the_gpu_is_lost(folder: Path, gpu: Gpu) -> None:
+    fake = gpu()
+    with fs_runtime.load(folder / "pooled1", device="cuda", threads=1) as encoder:
+        fake.fails["cuMemGetInfo"] = Status.CUDA_ERROR_LAUNCH_FAILED
+        with pytest.raises(DeviceLostError, match=r"was lost in mid-run .cuMemGetInfo") as caught:
+            encoder.certify(IMAGES[0], **SETTINGS, reference="clean")
+    assert "smoothed" not in str(caught.value)
 
 
 def test_clean_reference_counts_the_bare_encoder_when_it_is_opened(gpu: Gpu, tmp_path: Path) -> None:
