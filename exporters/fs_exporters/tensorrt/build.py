@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from fs_exporters.pipeline import parity_line
 from fs_exporters.stage import Stage, Watch
 from fs_exporters.tensorrt.capability import target_capabilities
 from fs_exporters.tensorrt.gate import check_ready, plan_parity, why_not_run
-from fs_exporters.tensorrt.library import BuilderLibrary, Target, open_library
+from fs_exporters.tensorrt.library import BuilderLibrary, Target, open_library, telling_errors
 from fs_exporters.tensorrt.network import ParsedNetwork, parse_network
 from fs_exporters.tensorrt.observed import observed_precision
 from fs_exporters.tensorrt.plan import build_plan
@@ -147,7 +148,9 @@ class _Workshop:
             notes.detail = f"for compute capability {compute_capability}"
             notes.path, notes.bytes = Path(file), len(plan)
         reason = why_not_run(graph, compute_capability, self.driver)
-        engine = Engine(
+        # What the gate finds is not known yet, and an engine without it is none.
+        facts = partial(
+            Engine,
             file=file,
             sha256=hashlib.sha256(plan).hexdigest(),
             bytes=len(plan),
@@ -159,15 +162,16 @@ class _Workshop:
             compute_capability=compute_capability,
             noise_batch=bundle.manifest.noise_batch,
             settings=self.settings,
-            parity_not_run=reason or "it was about to",
         )
         with self.watch.step("parity") as notes:
-            notes.detail, notes.path = f"not run, {reason}", Path(file)
-            if reason is None:
-                parity = plan_parity(bundle, graph, engine, threads=self.threads)
-                engine = msgspec.structs.replace(engine, parity=parity, parity_not_run=None)
-                notes.detail = parity_line(parity)
-        return engine
+            notes.path = Path(file)
+            if reason is not None:
+                notes.detail = f"not run, {reason}"
+                return facts(parity_not_run=reason)
+            with telling_errors(library.name):
+                parity = plan_parity(bundle, graph, facts(parity_not_run="not before this gate"), threads=self.threads)
+            notes.detail = parity_line(parity)
+            return facts(parity=parity)
 
 
 def _add_engines(

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from fs_runtime.backends.tensorrt.library import MODULES, Builder, is_supported, supported
+from fs_runtime.backends.tensorrt.library import MODULES, Builder, is_supported, shown, supported
 from fs_runtime.errors import BackendError
 
 Target = Builder
 TARGETS: tuple[Target, ...] = get_args(Target)
 
+_MOST_LINES = 2
 _SWITCH = "POLYGRAPHY_USE_TENSORRT_RTX"
 _INSTALL: dict[Target, str] = {
     "tensorrt": "pip install 'fs-export[tensorrt]' (its libraries come from NVIDIA's own index), or on a Jetson take "
@@ -69,7 +70,8 @@ def open_library(target: Target) -> BuilderLibrary:
     version = str(trt.__version__)
     if not is_supported(target, version):
         raise BackendError(
-            f"{MODULES[target]} {version} is installed, this fs-export needs {supported(target)}: {_INSTALL[target]}"
+            f"{MODULES[target]} {shown(version)} is installed, this fs-export needs {supported(target)}: "
+            f"{_INSTALL[target]}"
         )
     return BuilderLibrary(target, version, trt, polygraphy)
 
@@ -99,3 +101,26 @@ def errors_of() -> Iterator[list[str]]:
     finally:
         logger.removeHandler(handler)
         G_LOGGER.use_python_logging_system, logger.propagate = before
+
+
+@contextmanager
+def telling_errors(name: str) -> Iterator[None]:
+    """Add what reached Polygraphy's logger to an error of a plan that is opened or run in the process that built it.
+
+    TensorRT may speak to the first logger alone that a process gives it, which is Polygraphy's here, and then an error
+    has no reason of its own.
+
+    Args:
+        name: of the TensorRT.
+
+    Raises:
+        BackendError: the one that was raised within, of its own kind.
+    """
+    with errors_of() as lines:
+        try:
+            yield
+        except BackendError as error:
+            if not lines:
+                raise
+            said = "; ".join(" ".join(line.split()) for line in lines[-_MOST_LINES:])
+            raise type(error)(f"{error}. To the logger of the build, {name} said: {said}") from error

@@ -102,6 +102,13 @@ class Backend(ABC):
         shape = (manifest.noise_batch, 3, manifest.height, manifest.width)
         return NoiseBlocks(sigma=manifest.sigma, shape=shape, threads=threads)
 
+    def take_own_noise(self) -> None:  # noqa: B027  # most need nothing
+        """Get ready for blocks with noise of the caller's own, so that what this takes is found missing now.
+
+        Raises:
+            BackendError: the device's memory is full.
+        """
+
     @abstractmethod
     def run(self, block: Block) -> BlockResult:
         """Run one block; the arrays returned are the caller's own.

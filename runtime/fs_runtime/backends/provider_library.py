@@ -12,6 +12,15 @@ from pathlib import Path
 from typing import Any
 
 _CUDNN = "libcudnn.so.9"
+CUDNN_PAIRING = (
+    "onnxruntime-gpu from 1.19 on, for CUDA 12 or 13, is built with cuDNN 9; one that you built yourself must be too: "
+    "build it against cuDNN 9, or use a plan (--backend tensorrt) or --device cpu"
+)
+"""Which cuDNN goes with which ONNX Runtime, and what to do with one that is paired otherwise.
+
+From https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html#requirements: builds with cuDNN 8 and 9
+exclude one another.
+"""
 _SHARED = "libonnxruntime_providers_shared.so"
 _MISSING = re.compile(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file")
 
@@ -27,7 +36,7 @@ def load_fault(ort: Any, provider: str, folder: Path | None = None) -> OSError |
     """What the system's loader says against a provider; None: it loads, or is linked in.
 
     CUDA's provider is not linked to cuDNN in newer ONNX Runtimes: without it, it loads, and fails at the first
-    convolution. So cuDNN is loaded here too.
+    convolution. So cuDNN is loaded here too, of the one version that :data:`CUDNN_PAIRING` tells of.
 
     Args:
         ort: the package.

@@ -30,10 +30,25 @@ _BACKENDS: dict[tuple[str, str], type[Backend]] = {}
 
 
 def register(name: str, kind: str) -> Callable[[AnyBackend], AnyBackend]:
-    """Class decorator: make a backend available under ``name`` for a kind of device."""
+    """Class decorator: make a backend available under ``name`` for a kind of device.
+
+    Raises:
+        BackendError: the name is one of this package's own backends, or another module has registered it already.
+    """
 
     def remember(backend: AnyBackend) -> AnyBackend:
-        _BACKENDS[name, kind] = backend
+        module, key = backend.__module__, (name, kind)
+        if name in BACKENDS and module != _MODULES.get(key):
+            raise BackendError(
+                f"{module} registers a backend as {name} on {kind}, but {name} is one of fs_runtime's own: give it "
+                "another name"
+            )
+        if key in _BACKENDS and (former := _BACKENDS[key].__module__) != module:
+            raise BackendError(
+                f"{former} and {module} both register a backend as {name} on {kind}: give one of them another name, or "
+                "uninstall one"
+            )
+        _BACKENDS[key] = backend
         return backend
 
     return remember
@@ -63,19 +78,29 @@ def find_backend(name: str, device: str = "cpu") -> type[Backend]:
 
 def _import_installed(name: str) -> None:
     """Import the module of another package that registers this backend; none takes the place of one of here."""
-    found = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS) if entry.name not in BACKENDS}
-    if name not in found:
-        raise BackendError(f"there is no backend {name!r}: choose one of auto, {', '.join((*BACKENDS, *found))}")
+    entries = [entry for entry in entry_points(group=ENTRY_POINTS) if entry.name not in BACKENDS]
+    found = [entry for entry in entries if entry.name == name]
+    if not found:
+        names = dict.fromkeys((*BACKENDS, *(entry.name for entry in entries)))
+        raise BackendError(f"there is no backend {name!r}: choose one of auto, {', '.join(names)}")
+    if len(found) > 1:
+        offers = " and ".join(f"{_package(entry)} ({entry.value})" for entry in found)
+        raise BackendError(f"the backend {name} is offered by {offers}: uninstall all but one")
     try:
-        found[name].load()
+        found[0].load()
     except BackendError:
         raise
     except Exception as error:  # another's package can raise anything
-        raise _broken(found[name], f"cannot be loaded ({type(error).__name__}: {error})") from error
+        raise _broken(found[0], f"cannot be loaded ({type(error).__name__}: {error})") from error
     if not any(named == name for named, _ in _BACKENDS):
-        raise _broken(found[name], f"is not registered by {found[name].value}")
+        raise _broken(found[0], f"is not registered by {found[0].value}")
 
 
 def _broken(entry: EntryPoint, what: str) -> BackendError:
-    package = "another package" if entry.dist is None else f"the package {entry.dist.name}"
-    return BackendError(f"the backend {entry.name} of {package} {what}: mend or install it again, or choose another")
+    return BackendError(
+        f"the backend {entry.name} of {_package(entry)} {what}: mend or install it again, or choose another"
+    )
+
+
+def _package(entry: EntryPoint) -> str:
+    return "another package" if entry.dist is None else f"the package {entry.dist.name}"

@@ -1,5 +1,7 @@
 """The bare encoder of a bundle with a booster, opened when it is first needed."""
 
+from contextlib import ExitStack
+
 import numpy as np
 import numpy.typing as npt
 
@@ -32,20 +34,24 @@ class BareEncoder:
 
         Raises:
             BundleError: the bundle has no such graph, or it is damaged.
-            BackendError: ONNX Runtime or the device cannot run here.
+            BackendError: ONNX Runtime or the device cannot run here, or its memory is full.
         """
         if self._opened is not None:
             return
         bundle, graph = self._bundle, self._bundle.graph("clean")
         bare = Bundle(bundle.root, bundle.manifest.bare, bundle.manifest_sha256)
         try:
-            self._opened = open_backend(_BACKEND, bare, graph, device=self._device, threads=self._threads)
+            with ExitStack() as stack:
+                opened = open_backend(_BACKEND, bare, graph, device=self._device, threads=self._threads)
+                stack.callback(opened.close)
+                opened.take_own_noise()
+                stack.pop_all()
         except BackendError as error:
             raise type(error)(
                 f'reference "clean" runs {bundle.graph_path(graph)}, of which there are no plans, in ONNX Runtime on '
-                f'{self._device}, but {error}; or use reference "smoothed"',
-                argument="reference",
+                f"{self._device}, but {error}"
             ) from error
+        self._opened = opened
 
     def feature(self, pixel_values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """The unit feature [D] of pixels [1, 3, H, W].

@@ -16,6 +16,7 @@ from fs_runtime.certificates.settings import ReferenceKind
 from fs_runtime.certification import CertificationError, reference_of
 from fs_runtime.certifying.bare import BareEncoder
 from fs_runtime.certifying.task import Task
+from fs_runtime.cuda_calls import DeviceLostError
 from fs_runtime.drawing import CertifyJob, DrawLoop, FailedJob
 from fs_runtime.drawing.job import Progress
 from fs_runtime.errors import BackendError, FsError, InputError
@@ -78,10 +79,19 @@ class Certifier:
         """Open what a kind of reference takes beside the smoothed graph, before an image is read or a draw is made.
 
         Raises:
-            BundleError, BackendError: it cannot be had.
+            BundleError, BackendError: it cannot be had; another kind of reference may, unless the GPU is lost.
         """
-        if kind == "clean" and self._manifest.gsb is not None:
-            self._bare.open()
+        if kind != "clean":
+            return
+        try:
+            if self._manifest.gsb is not None:
+                self._bare.open()
+            else:
+                self._backend.take_own_noise()
+        except DeviceLostError:
+            raise
+        except BackendError as error:
+            raise type(error)(f'{error}; or use reference "smoothed"', argument="reference") from error
 
     def prepare(self, image: ImageLike) -> PreparedImage:
         """The image as the graph takes it.

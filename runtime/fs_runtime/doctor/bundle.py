@@ -80,7 +80,10 @@ def check_memory(manifest: Manifest, driver: Driver, *, on_gpu: bool, plans: boo
 
 
 def _need(manifest: Manifest, *, on_gpu: bool, plans: bool) -> int:
-    """Bytes: weights, and all blocks of a GPU; on the CPU two noise batches, outputs and the Gram law's matrix."""
+    """Bytes of all but a clean reference.
+
+    On a GPU weights and two blocks; on the CPU weights, two noise batches, outputs and the Gram law's matrix.
+    """
     n, images, dimension = manifest.noise_batch, manifest.images, manifest.dimension
     weights = max((graph.bytes for graph in manifest.graphs), default=0)
     if plans:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fs_runtime.backends.provider_library import load_fault, missing_library, preload
+from fs_runtime.backends.provider_library import CUDNN_PAIRING, load_fault, missing_library, preload
 from fs_runtime.doctor.check import Check, judged
 from fs_runtime.doctor.packages import first_line
 
@@ -54,8 +54,13 @@ def _check_provider(ort: Any, provider: str, listed: bool, needed: bool) -> Chec
         needed=needed,
         expected=f"{provider} loads",
         actual=fault or "loads",
-        remedy=_REMEDIES.get(provider, f"install what {provider} needs, or leave it"),
+        remedy=_remedy(provider, fault),
     )
+
+
+def _remedy(provider: str, fault: str) -> str:
+    remedy = _REMEDIES.get(provider, f"install what {provider} needs, or leave it")
+    return f"{remedy}. {CUDNN_PAIRING}" if fault.startswith("libcudnn") else remedy
 
 
 def _fault(ort: Any, provider: str) -> str:

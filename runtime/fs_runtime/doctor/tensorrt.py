@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from fs_runtime.backends.tensorrt.library import Builder, installed_versions, is_supported, supported
+from fs_runtime.backends.tensorrt.library import Builder, installed_versions, is_supported, shown, supported
 from fs_runtime.doctor.check import Check, judged
 
 tensorrt_versions = installed_versions
@@ -16,14 +16,15 @@ def check_tensorrt(versions: dict[str, str], *, needed: bool) -> list[Check]:
     """Each TensorRT; where one is needed, either does."""
     builders: tuple[Builder, ...] = get_args(Builder)
     found = {builder: versions.get(builder, "!not installed") for builder in builders}
-    usable = {builder for builder in builders if found[builder][0] != "!" and is_supported(builder, found[builder])}
+    # What starts with "!" is why there is none, and so no version that could be read.
+    usable = {builder for builder in builders if is_supported(builder, found[builder])}
     return [
         judged(
             builder,
             builder in usable,
             needed=needed and not usable,
             expected=f"installed, {supported(builder)}",
-            actual=found[builder].removeprefix("!"),
+            actual=found[builder][1:] if found[builder].startswith("!") else shown(found[builder]),
             remedy=_REMEDY,
         )
         for builder in builders

@@ -11,8 +11,9 @@ import numpy as np
 from fs_runtime.backends.base import Backend, Block, BlockResult
 from fs_runtime.backends.clock import DeviceSeconds
 from fs_runtime.backends.cuda.device import CudaDevice
+from fs_runtime.backends.cuda.memory import check_memory
 from fs_runtime.backends.cuda.noise import NoiseOnCuda
-from fs_runtime.backends.cuda.slot import SLOTS, Slot
+from fs_runtime.backends.cuda.slot import SLOTS, Slot, slots_bytes
 from fs_runtime.backends.device import Device
 from fs_runtime.backends.noise_source import NoiseOnDevice, NoiseSource
 from fs_runtime.bundle import Bundle, Graph, Manifest
@@ -65,6 +66,26 @@ class CudaBackend(Backend):
         self._sources.append(NoiseOnCuda(self._device, self._slots, manifest))
         return self._sources[-1]
 
+    def take_own_noise(self) -> None:
+        """See :class:`Backend`: a third slot, since the others may hold noise that was made ahead.
+
+        Raises:
+            DeviceMemoryError: there is no room for it; all other work goes on.
+        """
+        if self._spare is not None:
+            return
+        check_memory(
+            self._manifest,
+            fixed=0,
+            growing=slots_bytes(self._manifest, SLOTS + 1),
+            held=slots_bytes(self._manifest),
+            free=self._device.free_memory(),
+            what="a third block, for a clean reference or other noise of the caller's own,",
+            where=self._device.name,
+            rebuilt=self.plan is not None,
+        )
+        self._spare = self._slot()
+
     def run(self, block: Block) -> BlockResult:
         """See :class:`Backend`."""
         return self.start(block)()
@@ -72,7 +93,12 @@ class CudaBackend(Backend):
     def start(self, block: Block) -> Callable[[], BlockResult]:
         """See :class:`Backend`."""
         call, noise = self._device.cuda.call, block.noise
-        slot = self._slots[noise.slot] if isinstance(noise, NoiseOnDevice) else self._spare_slot()
+        if isinstance(noise, NoiseOnDevice):
+            slot = self._slots[noise.slot]
+        else:
+            self.take_own_noise()
+            assert self._spare is not None
+            slot = self._spare
         with self._device.current():
             # Where a result was never waited for, the GPU may not have taken the last inputs yet.
             call("cuEventSynchronize", slot.done)
@@ -143,12 +169,6 @@ class CudaBackend(Backend):
         slot = Slot(self._device, self._manifest)
         self._prepare(slot)
         return slot
-
-    def _spare_slot(self) -> Slot:
-        """For noise of the caller's own: the other slots may hold noise that was made ahead."""
-        if self._spare is None:
-            self._spare = self._slot()
-        return self._spare
 
     def _warm_up(self) -> None:
         """Run every slot once, on no noise: what fails or takes memory shall do so now, and not between images."""

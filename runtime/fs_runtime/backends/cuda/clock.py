@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from fs_runtime.cuda_calls import Cuda
+from fs_runtime.cuda_calls import Cuda, DeviceLostError
 from fs_runtime.cuda_driver import elapsed_milliseconds
 from fs_runtime.errors import BackendError
 
@@ -24,10 +24,16 @@ class EventClock:
         return not self._ways
 
     def seconds(self, first: Any, last: Any) -> float:
-        """From one event to another, which both must have happened; 0.0 once the clock has stopped."""
+        """From one event to another, which both must have happened; 0.0 once the clock has stopped.
+
+        Raises:
+            DeviceLostError: the GPU is gone.
+        """
         while self._ways:
             try:
                 taken = self._ways[0](first, last)
+            except DeviceLostError:
+                raise
             except BackendError:
                 taken = None
             if taken is not None:

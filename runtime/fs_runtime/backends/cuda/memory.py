@@ -5,7 +5,15 @@ from fs_runtime.cuda_calls import DeviceMemoryError
 
 
 def check_memory(
-    manifest: Manifest, *, fixed: int, growing: int, free: int, what: str, where: str, rebuilt: bool = False
+    manifest: Manifest,
+    *,
+    fixed: int,
+    growing: int,
+    free: int,
+    what: str,
+    where: str,
+    held: int = 0,
+    rebuilt: bool = False,
 ) -> None:
     """Refuse what does not fit.
 
@@ -16,15 +24,16 @@ def check_memory(
         free: bytes that are free.
         what: shall run.
         where: on which GPU.
+        held: bytes of ``growing`` that are allocated already, and so no part of ``free``.
         rebuilt: whether another noise batch also needs a new plan.
 
     Raises:
         DeviceMemoryError: naming all of it.
     """
-    need, batch = fixed + growing, manifest.noise_batch
+    need, batch = fixed + growing - held, manifest.noise_batch
     if need <= free:
         return
-    fits = max(free - fixed, 0) * batch // growing
+    fits = max(free + held - fixed, 0) * batch // growing
     remedy = "not even one draw fits: use a GPU with more"
     if fits >= manifest.images:
         build = " and build the plan again" if rebuilt else ""

@@ -98,10 +98,9 @@ def bytes_of(tensor: Tensor) -> int:
     return int(np.prod(tensor.shape)) * np.dtype(tensor.dtype).itemsize
 
 
-def slots_bytes(manifest: Manifest) -> int:
-    """What all slots of a backend take on a GPU: :data:`SLOTS`, and one for noise of the caller's own.
+def slots_bytes(manifest: Manifest, count: int = SLOTS) -> int:
+    """What the slots of a backend take on a GPU.
 
     It grows with the noise batch, but for the images and references.
     """
-    one = sum(bytes_of(tensor) for tensor in (*manifest.smoothed_inputs, *manifest.smoothed_outputs))
-    return (SLOTS + 1) * one
+    return count * sum(bytes_of(tensor) for tensor in (*manifest.smoothed_inputs, *manifest.smoothed_outputs))

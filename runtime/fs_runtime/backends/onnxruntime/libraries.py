@@ -4,7 +4,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from fs_runtime.backends.provider_library import load_fault, missing_library, preload
+from fs_runtime.backends.provider_library import CUDNN_PAIRING, load_fault, missing_library, preload
 from fs_runtime.errors import BackendError
 
 
@@ -42,5 +42,5 @@ def _remedy(library: str) -> str:
         version = library.rpartition(".so.")[2] or "10"
         return f"install TensorRT {version} (pip install 'tensorrt-cu{cuda}>={version},<{int(version) + 1}')"
     if "cudnn" in library:
-        return f"install cuDNN 9 (pip install 'onnxruntime-gpu[cuda,cudnn]', or nvidia-cudnn-cu{cuda})"
+        return f"install cuDNN 9 (pip install 'onnxruntime-gpu[cuda,cudnn]', or nvidia-cudnn-cu{cuda}). {CUDNN_PAIRING}"
     return f"install CUDA {cuda} (pip install 'onnxruntime-gpu[cuda,cudnn]', or NVIDIA's packages of the system)"

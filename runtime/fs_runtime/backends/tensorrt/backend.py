@@ -87,6 +87,7 @@ class TensorRtBackend(CudaBackend):
     def _execute(self, slot: Slot) -> None:
         """Enqueue the plan itself."""
         assert self._opened is not None
+        self._opened.listen()
         for buffer in (*slot.inputs, *slot.outputs):
             if not self._context.set_tensor_address(buffer.tensor.name, buffer.pointer):
                 raise self._opened.refused("does not take the memory for")

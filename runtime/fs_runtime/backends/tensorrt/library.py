@@ -54,9 +54,23 @@ def supported(builder: Builder) -> str:
 
 
 def is_supported(builder: Builder, version: str) -> bool:
-    """Whether this was made for a version."""
+    """Whether this was made for a version, as a package states it; never for one that cannot be read."""
     least, below = VERSIONS[builder]
-    return least <= tuple(int(part) for part in version.split(".")[:2]) < below
+    found = _release(version)
+    return found is not None and least <= found < below
+
+
+def shown(version: str) -> str:
+    """A package's version for messages, which say so where it is none that can be read."""
+    return version if _release(version) else f"{version!r} (a version that cannot be read)"
+
+
+def _release(version: str) -> tuple[int, ...] | None:
+    """The first two numbers of a version; None where these are no plain numbers, as in ``11.0rc1``."""
+    parts = version.split(".")[:2]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        return None
+    return (*map(int, parts), 0)[:2]
 
 
 def installed_versions() -> dict[str, str]:
@@ -90,6 +104,6 @@ def open_library(builder: Builder) -> Library:
         )
     if not is_supported(builder, version):
         raise BackendError(
-            f"{builder} {version} is installed, this fs-runtime needs {supported(builder)}: {_INSTALL[builder]}"
+            f"{builder} {shown(version)} is installed, this fs-runtime needs {supported(builder)}: {_INSTALL[builder]}"
         )
     return Library(builder, version, import_module(MODULES[builder]))

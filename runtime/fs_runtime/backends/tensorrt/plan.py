@@ -1,6 +1,9 @@
 """From a plan's bytes to an engine, and what TensorRT says where it refuses."""
 
 from collections import deque
+from dataclasses import dataclass
+from itertools import count
+from threading import get_ident
 from typing import Any
 
 from fs_runtime.backends.tensorrt.library import Library
@@ -9,6 +12,11 @@ from fs_runtime.bundle.manifest import Manifest
 from fs_runtime.errors import BackendError
 
 _MOST_LINES = 2
+_MOST_KEPT = 256
+_SILENT = (
+    "it does not say why: within a process it may speak to the first logger alone that was given to it, which may be "
+    "another's here"
+)
 _LOGGERS: dict[type, Any] = {}
 _DTYPES = {"FLOAT": "float32", "INT64": "int64"}
 
@@ -28,7 +36,7 @@ class OpenedPlan:
         """
         self._library, self._stated = library, stated
         self._logger = _logger(library)
-        self._logger.errors.clear()
+        self.listen()
         self._runtime = library.trt.Runtime(self._logger)
         if stated.settings.version_compatible:
             # Such a plan holds a part of TensorRT as code. Its hash was checked: the manifest lists it.
@@ -65,10 +73,13 @@ class OpenedPlan:
         form = self._library.trt.LayerInformationFormat.JSON
         return str(self.engine.create_engine_inspector().get_engine_information(form))
 
+    def listen(self) -> None:
+        """Begin something that may be refused: what TensorRT said before is not about that."""
+        self._since = self._logger.begin()
+
     def refused(self, what: str) -> BackendError:
-        """What TensorRT said when it refused to go on."""
-        said = "; ".join(self._logger.errors) or "it does not say why"
-        self._logger.errors.clear()
+        """What TensorRT has said since :meth:`listen` was called, when it refused to go on."""
+        said = "; ".join(self._logger.since(self._since)) or _SILENT
         return BackendError(
             f"{self._library.name} {what} {self._stated.file} ({said}): build it again with fs-export build, or use "
             "--backend onnxruntime"
@@ -83,7 +94,7 @@ class OpenedPlan:
         if validity == trt.EngineValidity.INVALID:
             causes = trt.EngineInvalidityDiagnostics.__members__.items()
             named = [name.lower().replace("_", " ") for name, flag in causes if int(flag) & int(bits)]
-            self._logger.errors.append(", ".join(named) or "it is invalid")
+            self._logger.keep(", ".join(named) or "it is invalid")
             raise self.refused("refuses")
 
     def _dtype(self, name: str) -> str:
@@ -94,7 +105,8 @@ class OpenedPlan:
 def _logger(library: Library) -> Any:
     """Keeps the last that a TensorRT says at the level of errors, and prints nothing.
 
-    There is one of each library: TensorRT goes on with the first that a process gives it, and complains of others.
+    There is one of each library: TensorRT goes on with the first that a process gives it, and complains of others. So
+    all plans share it, and none takes a line away: each asks for what was said since it began.
     """
     kind = library.trt.ILogger
     if kind not in _LOGGERS:
@@ -102,14 +114,42 @@ def _logger(library: Library) -> Any:
     return _LOGGERS[kind]
 
 
+@dataclass(frozen=True)
+class _Line:
+    """Something that TensorRT said: after how many lines, this one included, and in which thread."""
+
+    number: int
+    thread: int
+    text: str
+
+
 def _new_logger(trt: Any) -> Any:
     class Logger(trt.ILogger):  # type: ignore[misc]  # the base is known only when it is there
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self.errors: deque[str] = deque(maxlen=_MOST_LINES)
+            self._said = 0
+            self._threads: set[int] = set()
+            self._numbers = count(1)
+            self._lines: deque[_Line] = deque(maxlen=_MOST_KEPT)
 
         def log(self, severity: Any, message: str) -> None:
             if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
-                self.errors.append(" ".join(message.split()))
+                self.keep(" ".join(message.split()))
+
+        def begin(self) -> int:
+            """What :meth:`since` takes; from now on, this thread's lines are for this thread."""
+            self._threads.add(get_ident())
+            return self._said
+
+        def keep(self, text: str) -> None:
+            line = _Line(next(self._numbers), get_ident(), text)
+            self._lines.append(line)
+            self._said = line.number
+
+        def since(self, number: int) -> list[str]:
+            """The last of what was said after so many lines, in this thread or one of TensorRT's own."""
+            others = self._threads - {get_ident()}
+            lines = [line for line in tuple(self._lines) if line.number > number and line.thread not in others]
+            return [line.text for line in lines[-_MOST_LINES:]]
 
     return Logger()

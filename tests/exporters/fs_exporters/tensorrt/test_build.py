@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import threading
+from importlib import import_module
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from fs_exporters.bundle import changed_folder
 from fs_exporters.onnx import NAME_SCOPES
 from fs_exporters.parity import ParityError
-from fs_exporters.pipeline import ExportResult, export_bundle
+from fs_exporters.pipeline import ExportResult, export_bundle, parity_line
 from fs_exporters.tensorrt import BuildRequest, build, build_engines
 from fs_exporters.tensorrt.library import open_library
 from fs_exporters.tensorrt.network import parse_network
@@ -24,6 +25,7 @@ from fs_exporters.tensorrt.plan import build_plan
 from fs_runtime.bundle import Bundle, Engine, read_bundle
 from fs_runtime.bundle.engines import read_plan
 from fs_runtime.bundle.manifest import EngineSettings, Graph, Parity
+from fs_runtime.cuda_calls import DeviceMemoryError
 from fs_runtime.errors import BackendError, BundleError, FsError, InputError
 
 RTX = BuildRequest("tensorrt-rtx", ("8.9",), threads=1)
@@ -121,6 +123,7 @@ def test_build_states_what_the_parity_gate_found_when_the_gpu_is_here(
     parity = read_bundle(pooled_export.path).manifest.parity[0]
 
     def gate(bundle: Bundle, graph: Graph, engine: Engine, *, threads: int) -> Parity:
+        assert engine.parity is None
         listing = Bundle(bundle.root, msgspec.structs.replace(bundle.manifest, engines=(engine,)), "")
         seen.append(read_plan(listing, engine))
         return parity
@@ -131,6 +134,39 @@ def test_build_states_what_the_parity_gate_found_when_the_gpu_is_here(
     assert len(seen) == 1
     assert [engine.parity for engine in made.engines] == [parity, None]
     assert [engine.parity_not_run for engine in made.engines] == [None, "the GPU here has compute capability 8.9"]
+    details = [stage.detail for stage in made.stages if stage.name == "parity"]
+    assert details == [parity_line(parity), "not run, the GPU here has compute capability 8.9"]
+
+
+@needs_rtx
+@pytest.mark.parametrize("logged", [True, False])
+def test_build_says_what_tensorrt_told_the_builders_logger_when_the_gate_cannot_open_the_plan(
+    pooled_export: ExportResult,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    logged: bool,
+) -> None:
+    # The logger is Polygraphy's own; that TensorRT speaks to it, and the gate, are fakes.
+    def gate(bundle: Bundle, graph: Graph, engine: Engine, *, threads: int) -> Parity:
+        get_trt_logger = import_module("polygraphy.backend.trt").get_trt_logger
+        logger, severity = get_trt_logger(), import_module("tensorrt_rtx").ILogger
+        logger.log(severity.WARNING, "of no interest")
+        if logged:
+            logger.log(severity.ERROR, "layer 3\n is too large")
+        raise DeviceMemoryError("cannot run the plan (it does not say why)")
+
+    monkeypatch.setattr(build, "ask_driver", lambda: driver_of("8.9"))
+    monkeypatch.setattr(build, "plan_parity", gate)
+    root = _copy(pooled_export, tmp_path)
+    before = _content(root)
+    said = r"\. To the logger of the build, TensorRT-RTX 1\..* said: layer 3 is too large" if logged else ""
+    stages: list[str] = []
+    with pytest.raises(DeviceMemoryError, match=rf"^cannot run the plan \(it does not say why\){said}$"):
+        build_engines(root, RTX, on_stage=lambda stage: stages.append(stage.name))
+    assert _content(root) == before
+    assert stages == ["parse", "build"]
+    assert "layer 3" not in "".join(capfd.readouterr())
 
 
 @pytest.mark.gpu

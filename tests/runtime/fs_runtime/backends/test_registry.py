@@ -68,12 +68,7 @@ def test_find_backend_says_what_to_install_when_onnx_runtime_is_absent() -> None
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The module of a package that names the backends ``mine`` and, in vain, ``onnxruntime``."""
-    information = tmp_path / "fs_mine-1.0.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: fs-mine\nVersion: 1.0\n")
-    (information / "entry_points.txt").write_text(
-        "[fs_runtime.backends]\nmine = fs_mine_backend\nonnxruntime = fs_mine_backend\n"
-    )
+    _offer(tmp_path, "fs-mine", "mine = fs_mine_backend\nonnxruntime = fs_mine_backend\n")
     module = tmp_path / "fs_mine_backend.py"
     module.write_text(
         "from fs_runtime.backends import BackendInfo, register\n"
@@ -85,9 +80,18 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "        self.info = BackendInfo('mine', '1.0', device)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    find_backend("onnxruntime")  # a module registers once in a process, which must outlive the test
     monkeypatch.setattr(registry, "_BACKENDS", dict(registry._BACKENDS))
     monkeypatch.delitem(sys.modules, "fs_mine_backend", raising=False)
     return module
+
+
+def _offer(folder: Path, package: str, entries: str) -> None:
+    """What says that a package is installed, and which backends it has."""
+    information = folder / f"{package.replace('-', '_')}-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(f"[fs_runtime.backends]\n{entries}")
 
 
 def test_load_takes_a_backend_of_another_package(package: Path, tmp_path: Path) -> None:
@@ -122,3 +126,39 @@ def test_find_backend_says_why_when_anothers_package_is_broken(package: Path, te
     with pytest.raises(BackendError, match=message):
         find_backend("mine")
     sys.modules.pop("fs_mine_backend", None)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_register_refuses_a_name_of_this_package_when_the_module_is_anothers(
+    package: Path, name: str, kind: str
+) -> None:
+    package.write_text(package.read_text().replace("@register('mine', 'cpu')", f"@register('{name}', '{kind}')"))
+    message = f"^fs_mine_backend registers a backend as {name} on {kind}, but {name} is one of fs_runtime's own: give"
+    with pytest.raises(BackendError, match=message):
+        find_backend("mine")
+    assert all(found.__module__.startswith("fs_runtime.") for found in registry._BACKENDS.values())
+    assert find_backend("onnxruntime").__name__ == "OnnxRuntimeBackend"
+
+
+def test_find_backend_names_both_packages_when_two_offer_one_name(package: Path) -> None:
+    _offer(package.parent, "fs-yours", "mine = fs_your_backend\nyours = fs_your_backend\n")
+    with pytest.raises(BackendError, match=r"^the backend mine is offered by .*: uninstall all but one") as caught:
+        find_backend("mine")
+    for offer in ("the package fs-mine (fs_mine_backend)", "the package fs-yours (fs_your_backend)"):
+        assert offer in str(caught.value)
+    assert "fs_mine_backend" not in sys.modules
+    with pytest.raises(BackendError, match=r"tensorrt, (mine, yours|yours, mine)$"):
+        find_backend("triton")
+
+
+def test_register_names_both_modules_when_two_take_one_name(package: Path) -> None:
+    _offer(package.parent, "fs-yours", "yours = fs_your_backend\n")
+    (package.parent / "fs_your_backend.py").write_text(package.read_text())
+    first = find_backend("mine")
+    with pytest.raises(
+        BackendError, match=r"^fs_mine_backend and fs_your_backend both register a backend as mine on cpu: give one"
+    ):
+        find_backend("yours")
+    assert find_backend("mine") is first
+    sys.modules.pop("fs_mine_backend")

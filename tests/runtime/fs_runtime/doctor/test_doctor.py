@@ -148,6 +148,7 @@ def test_check_onnx_runtime_fails_when_a_provider_opens_but_lacks_cudnn(
     checks = check_onnx_runtime(needs_cpu=True, needs_cuda=True)
     cuda = next(check for check in checks if check.id == "onnxruntime.cuda")
     assert (cuda.status, cuda.actual) == ("failed", "libcudnn.so.9 is not found")
+    assert "one that you built yourself must be too: build it against cuDNN 9" in cuda.remedy
     assert "cuDNN 9" in cuda.remedy
     assert _status(checks)["onnxruntime.cpu"] == "ok"
 
@@ -331,6 +332,13 @@ def test_check_tensorrt_is_content_with_either() -> None:
     assert (broken.status, broken.actual) == ("failed", "libnvinfer.so.10 is missing")
     old = check_tensorrt({"tensorrt": "10.3.0"}, needed=True)[0]
     assert (old.status, old.expected, old.actual) == ("failed", "installed, >=10.16,<12.0", "10.3.0")
+
+
+@pytest.mark.parametrize("version", ["11.0rc1", "unknown", ""])
+def test_check_tensorrt_fails_and_says_so_when_a_version_cannot_be_read(version: str) -> None:
+    check = check_tensorrt({"tensorrt": version}, needed=True)[0]
+    assert (check.status, check.actual) == ("failed", f"'{version}' (a version that cannot be read)")
+    assert check_tensorrt({"tensorrt": version, "tensorrt-rtx": "1.7.1"}, needed=True)[1].status == "ok"
 
 
 # ---- plans

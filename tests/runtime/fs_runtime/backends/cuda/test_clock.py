@@ -13,6 +13,7 @@ from helpers.grid_noise_host import COMPILER, NO_COMPILER
 
 from fs_runtime.backends.cuda import clock
 from fs_runtime.backends.cuda.device import CudaDevice
+from fs_runtime.cuda_calls import DeviceLostError
 
 # A driver older than CUDA 12.8: it has the call, but not in the form that newer bindings ask for.
 OLD_DRIVER = """
@@ -70,10 +71,18 @@ def test_clock_stops_and_raises_nothing_when_no_call_tells(fake: FakeCuda, how: 
     if how == "lacks":
         fake.lacks.add("cuEventElapsedTime")
     else:
-        fake.fails["cuEventElapsedTime"] = Status.CUDA_ERROR_LAUNCH_FAILED
+        fake.fails["cuEventElapsedTime"] = Status.CUDA_ERROR_NOT_READY
     device = CudaDevice(0)
     assert [_seconds(device), _seconds(device)] == [0.0, 0.0]
     assert device.clock.stopped
+
+
+def test_seconds_raise_when_the_gpu_is_lost(fake: FakeCuda) -> None:
+    device = CudaDevice(0)
+    fake.fails["cuEventElapsedTime"] = Status.CUDA_ERROR_LAUNCH_FAILED
+    with pytest.raises(DeviceLostError, match=r"was lost in mid-run .cuEventElapsedTime: CUDA_ERROR_LAUNCH_FAILED"):
+        _seconds(device)
+    assert not device.clock.stopped
 
 
 @pytest.mark.skipif(find_spec("cuda") is None or find_spec("cuda.bindings") is None, reason="no cuda-bindings")

@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (CUDA, "libcublasLt.so.13", "install CUDA 13"),
         (CUDA, "libcudart.so.13", "install CUDA 13"),
-        (CUDA, "libcudnn.so.9", "install cuDNN 9"),
+        (CUDA, "libcudnn.so.9", r"install cuDNN 9 .*from 1.19 on.*is built with cuDNN 9; one that you built yourself"),
         (TENSORRT, "libnvinfer.so.10", r"install TensorRT 10 .pip install 'tensorrt-cu13>=10,<11'"),
     ],
 )

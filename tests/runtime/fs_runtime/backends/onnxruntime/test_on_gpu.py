@@ -14,10 +14,11 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from helpers import tiny
-from helpers.fake_cuda import FakeCuda
+from helpers.fake_cuda import FakeCuda, Status
 
 import fs_runtime
 from fs_runtime.backends import open_backend
+from fs_runtime.backends.cuda.backend import CudaBackend
 from fs_runtime.backends.cuda.slot import slots_bytes
 from fs_runtime.backends.onnxruntime import libraries, on_gpu
 from fs_runtime.bundle import Graph, read_bundle
@@ -160,16 +161,81 @@ def test_replay_allows_rounding_when_the_engine_was_built_at_opening(folder: Pat
 # ---- what cannot be opened, or breaks
 
 
-def test_open_counts_every_slot_that_a_clean_reference_takes(folder: Path, gpu: Gpu) -> None:
-    manifest = read_bundle(folder / "pooled1").manifest
+def test_open_counts_two_slots_and_refuses_only_a_clean_reference_when_a_third_does_not_fit(
+    folder: Path, gpu: Gpu
+) -> None:
+    root = folder / "pooled1"
+    manifest = read_bundle(root).manifest
+    with fs_runtime.load(root, threads=1) as encoder:
+        clean = encoder.certify(IMAGES[0], **SETTINGS, reference="clean")
     need = manifest.graphs[0].bytes + slots_bytes(manifest)
     gpu(memory=need - 1)
     with pytest.raises(DeviceMemoryError, match="is free"):
-        fs_runtime.load(folder / "pooled1", device="cuda", threads=1)
+        fs_runtime.load(root, device="cuda", threads=1)
     fake = gpu(memory=need)
-    with fs_runtime.load(folder / "pooled1", device="cuda", threads=1) as encoder:
-        encoder.certify(IMAGES[0], **SETTINGS, reference="clean")
+    with fs_runtime.load(root, device="cuda", threads=1) as encoder:
         assert fake.taken == slots_bytes(manifest)
+        fake.memory = slots_bytes(manifest, 3) - 1
+        message = (
+            r"^a third block, for a clean reference .* of the memory of cuda:0 .Test GPU. at a noise batch of 4, but .*"
+            r"; about --noise-batch 3 fits: export with that, or free memory"
+        )
+        with pytest.raises(DeviceMemoryError, match=rf"{message}; or use reference \"smoothed\"$") as caught:
+            encoder.certify("none.png", **SETTINGS, reference="clean")  # it is not even looked at
+        assert caught.value.argument == "reference"
+        with pytest.raises(DeviceMemoryError, match=rf"{message}$") as caught:
+            encoder.replay(clean, IMAGES[0])
+        assert caught.value.argument is None
+        assert encoder.replay(encoder.certify(IMAGES[0], **SETTINGS), IMAGES[0]).equal
+        fake.memory += 1
+        assert encoder.replay(clean, IMAGES[0]).equal
+        assert fake.taken == slots_bytes(manifest, 3)
+
+
+def test_clean_reference_proposes_no_other_when_the_gpu_is_lost(folder: Path, gpu: Gpu) -> None:
+    fake = gpu()
+    with fs_runtime.load(folder / "pooled1", device="cuda", threads=1) as encoder:
+        fake.fails["cuMemGetInfo"] = Status.CUDA_ERROR_LAUNCH_FAILED
+        with pytest.raises(DeviceLostError, match=r"was lost in mid-run .cuMemGetInfo") as caught:
+            encoder.certify(IMAGES[0], **SETTINGS, reference="clean")
+    assert "smoothed" not in str(caught.value)
+
+
+def test_clean_reference_counts_the_bare_encoder_when_it_is_opened(gpu: Gpu, tmp_path: Path) -> None:
+    root = tiny.write_bundle(tmp_path)
+    tiny.add_clean(root)
+    bundle = read_bundle(root)
+    manifest = bundle.manifest
+    fake = gpu()
+    with fs_runtime.load(root, device="cuda", threads=1) as encoder:
+        taken, left = fake.taken, fake.left
+        assert taken == slots_bytes(manifest)
+        fake.memory = taken + bundle.graph("clean").bytes + slots_bytes(manifest.bare) - 1
+        with pytest.raises(
+            DeviceMemoryError, match=r"^reference \"clean\" runs .*clean.onnx.* but .*; or use reference \"smoothed\"$"
+        ):
+            encoder.certify("none.png", **SETTINGS, reference="clean")
+        assert (fake.taken, fake.left) == (taken, left)
+        fake.memory += 1
+        encoder.certify(IMAGES[0], **SETTINGS, reference="clean")
+        assert fake.taken == taken + slots_bytes(manifest.bare, 3)
+
+
+def test_clean_reference_leaves_nothing_open_when_the_bare_encoder_has_no_room_for_its_block(
+    gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(backend: CudaBackend) -> None:
+        raise DeviceMemoryError("not one block more")
+
+    root = tiny.write_bundle(tmp_path)
+    tiny.add_clean(root)
+    fake = gpu()
+    with fs_runtime.load(root, device="cuda", threads=1) as encoder:
+        left = fake.left
+        monkeypatch.setattr(CudaBackend, "take_own_noise", full)
+        with pytest.raises(DeviceMemoryError, match="not one block more"):
+            encoder.certify(IMAGES[0], **SETTINGS, reference="clean")
+        assert fake.left == left
 
 
 def test_open_says_what_is_free_when_the_weights_do_not_fit(folder: Path, gpu: Gpu) -> None:

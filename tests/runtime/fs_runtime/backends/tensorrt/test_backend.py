@@ -4,8 +4,10 @@ The fakes compute real numbers in this machine's memory (helpers/fake_cuda.py), 
 whole certificates.
 """
 
+import dataclasses
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,10 @@ from helpers.fake_cuda import FakeCuda, Status
 import fs_runtime
 from fs_runtime.backends import Block, find_backend, open_backend
 from fs_runtime.backends.clock import device_seconds
+from fs_runtime.backends.tensorrt.library import open_library
+from fs_runtime.backends.tensorrt.plan import OpenedPlan, _logger
 from fs_runtime.bundle import read_bundle
+from fs_runtime.bundle.engines import read_plan
 from fs_runtime.cuda_calls import DeviceLostError, DeviceMemoryError
 from fs_runtime.errors import BackendError
 
@@ -235,6 +240,38 @@ def test_every_plan_of_a_process_has_the_same_logger_and_only_its_own_errors(
         opened(folder / "pooled1")
 
 
+def test_refused_tells_its_own_reason_when_another_plan_is_opened_or_refused_meanwhile(
+    folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu()
+    bundle = read_bundle(folder / "pooled1")
+    engine, library = bundle.manifest.engines[0], open_library("tensorrt")
+    plan = read_plan(bundle, engine)
+    first, logger = OpenedPlan(library, plan, engine), _logger(library)
+
+    def refused() -> str:
+        with pytest.raises(BackendError) as caught:
+            OpenedPlan(library, b"no plan at all", engine)
+        return str(caught.value)
+
+    def elsewhere(work: Callable[[], Any]) -> Any:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(work).result()
+
+    first.listen()
+    logger.log(logger.Severity.ERROR, "layer 3 is too large")
+    assert "magic tag does not match" in elsewhere(refused)
+    elsewhere(lambda: OpenedPlan(library, plan, engine))
+    assert "(layer 3 is too large)" in str(first.refused("failed to run"))
+    assert "layer 3" not in refused()
+    # What another plan was refused for in this thread, before this one begins again, is not about it.
+    first.listen()
+    assert "it does not say why" in str(first.refused("failed to run"))
+    # Threads of TensorRT's own are none of ours.
+    elsewhere(lambda: logger.log(logger.Severity.ERROR, "said by a worker"))
+    assert "(said by a worker)" in str(first.refused("failed to run"))
+
+
 def test_open_refuses_when_the_plan_has_other_inputs(gpu: Gpu, tmp_path: Path) -> None:
     root = tiny.write_bundle(tmp_path / "one")
     other = tiny.write_bundle(tmp_path / "other", noise_batch=5)
@@ -316,12 +353,21 @@ def test_open_says_what_is_needed_free_and_would_fit_when_memory_is_short(gpu: G
     with pytest.raises(DeviceMemoryError, match=message) as caught:
         opened(root)
     fits = int(str(caught.value).split("--noise-batch ")[1].split()[0])
-    assert fits == 27  # of three slots
+    assert fits == 41  # of two slots
     assert fake.left == 0
     smaller = tiny.write_bundle(tmp_path / "smaller", tiny.linear(side=64), noise_batch=fits)
     fake_tensorrt.add_plan(smaller)
     gpu(memory=plan + (4 << 20))
     with opened(smaller) as encoder:
+        encoder.certify(tiny.image_array(side=64), **SETTINGS)
+        message = r"a third block.* at a noise batch of 41, .*about --noise-batch (\d+) fits: export with that and"
+        with pytest.raises(DeviceMemoryError, match=message) as caught:
+            encoder.certify(tiny.image_array(side=64), **SETTINGS, reference="clean")
+    fits = int(str(caught.value).split("--noise-batch ")[1].split()[0])
+    smallest = tiny.write_bundle(tmp_path / "smallest", tiny.linear(side=64), noise_batch=fits)
+    fake_tensorrt.add_plan(smallest)
+    gpu(memory=plan + (4 << 20))
+    with opened(smallest) as encoder:
         encoder.certify(tiny.image_array(side=64), **SETTINGS, reference="clean")
 
 
@@ -460,4 +506,10 @@ def test_clean_reference_is_refused_before_any_draw_when_onnx_runtime_cannot_run
                 getattr(encoder, kind)([image] if kind == "certify_many" else image, **SETTINGS, reference="clean")
             assert (caught.value.argument, caught.value.exit_code) == ("reference", 4)
         assert fake.calls["cuGraphLaunch"] == launched
-        encoder.certify(IMAGES[0], **SETTINGS)
+        certificate = encoder.certify(IMAGES[0], **SETTINGS)
+        # Where no reference can be chosen, none is proposed.
+        again = dataclasses.replace(certificate, reference_kind="clean")
+        with pytest.raises(BackendError, match=r'^reference "clean" runs .*clean.onnx') as caught:
+            encoder.replay(again, IMAGES[0])
+        assert "smoothed" not in str(caught.value)
+        assert caught.value.argument is None
