@@ -75,6 +75,7 @@ def _drop(bare: AttackSummary | None, boosted: AttackSummary | None) -> float | 
 @click.option("--gsb", default="none", show_default=True, help="A booster's folder, or none.")
 @click.option("--size", type=click.Choice(list(EFFORTS)), default="small", show_default=True)
 @click.option("--images", type=click.IntRange(min=2), help="Default: of --size.")
+@click.option("--draws", type=click.IntRange(min=1), help="Certifying draws an image. Default: of --size.")
 @click.option("--goals", help="With commas between; default: all.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="Where PyTorch runs, such as cuda.")
@@ -86,6 +87,7 @@ def main(
     gsb: str,
     size: Any,
     images: int | None,
+    draws: int | None,
     goals: str | None,
     seed: int,
     device: str,
@@ -93,10 +95,10 @@ def main(
     keep: Path | None,
 ) -> None:
     """Evaluate, print, write."""
-    effort = EFFORTS[size]
+    given = {name: value for name, value in (("images", images), ("draws", draws)) if value is not None}
     settings = EvaluationSettings(
         sigmas=sigma,
-        effort=effort if images is None else replace(effort, images=images),
+        effort=replace(EFFORTS[size], **given),
         goals=None if goals is None else tuple(goals.split(",")),  # type: ignore[arg-type]  # checked
         truth="names",
         seed=seed,
