@@ -61,7 +61,7 @@ class Certified:
         own: about the system's own feature, the pilot's mean; what ``fs-runtime certify`` gives for the same seed.
         clean: about the bare encoder's feature; what ``--reference clean`` gives.
         label: within which radius the label of the system's own feature stays (``margin``).
-        length: resultant length of the mean of the draws' unit features.
+        length: resultant length: of the mean of all draws' unit features, the pilot's too.
     """
 
     own: FeatureCertificate
