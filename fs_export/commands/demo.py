@@ -88,8 +88,8 @@ def demo(sigma: float, draws: int, output: Path, overwrite: bool, threads: int |
         _export(boosted, "default", sigma, overwrite, count, reporter)
         _export(plain, "none", sigma, overwrite, count, reporter)
     folder.mkdir(exist_ok=True)
-    for photo, copy in zip(photos, copies, strict=True):
-        shutil.copy(photo, copy)
+    for source, copy in zip(photos, copies, strict=True):
+        shutil.copy(source, copy)
     encoder = load_encoder(LoadRequest(_MODEL))
     compared = _compare(encoder, plain, boosted, copies, plan, count)
     certificates = [photo.smoothed[_BOOSTED].own for photo in compared]

@@ -34,7 +34,7 @@ def at_once(work: Callable[[Item, Callable[[], None]], Made], items: Sequence[It
             raise _UnwantedError
 
     with ThreadPoolExecutor(workers) as pool:
-        waiting = {pool.submit(work, item, go_on) for item in items}
+        waiting = [pool.submit(work, item, go_on) for item in items]
         try:
             for future in as_completed(tuple(waiting)):
                 if future.exception() is not None:

@@ -123,7 +123,7 @@ def systems_of(
 
     def system(name: SystemName, sigma: float, booster: Booster) -> System:
         graph = smoothed_graph(encoder, booster, images=1).requires_grad_(False).to(place)
-        # Convolutions run half as fast again so on CPUs; their inputs follow.
+        # Convolutions are faster so on CPUs; their inputs follow.
         graph = graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # modules take it too
         return System(name, sigma, graph, place, batch)
 
