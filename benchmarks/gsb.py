@@ -30,7 +30,7 @@ from fs_models.encoders import LoadRequest, load_encoder
 from fs_models.encoders.imagenet import imagenet_ids
 from fs_models.gsb.checkpoint import read_checkpoint
 from fs_models.gsb.fitting.frozen import frozen_for_training
-from fs_models.gsb.fitting.judge import Judge, Part
+from fs_models.gsb.fitting.judge import Judge, Part, mean_between
 from fs_models.gsb.fitting.workers import workers
 from fs_models.gsb.shipped import find_folder
 from fs_runtime.preprocess import image_files, prepare
@@ -60,12 +60,6 @@ def _length(units: torch.Tensor) -> float:
     return float(squared.clamp_min(0.0).sqrt().mean())
 
 
-def _between(units: torch.Tensor) -> float:
-    """Mean inner product of different rows [K, D]."""
-    count = len(units)
-    return (float(units.double().sum(0).square().sum()) - count) / (count * (count - 1))
-
-
 def _row(judge: Judge, sigma: float, draws: int, parts: tuple[Part | None, Part | None], labels: tuple) -> dict:  # type: ignore[type-arg]
     purifier, mapper = parts
     raws = [judge.raw(purifier, sigma, draw) for draw in range(draws)]
@@ -85,7 +79,7 @@ def _row(judge: Judge, sigma: float, draws: int, parts: tuple[Part | None, Part 
         "top_1_of_one": sum(_top_1(each, *labels) for each in units) / draws,
         "top_1": _top_1(mean, *labels),
         "between": verdict.between,
-        "between_smoothed": _between(smoothed),
+        "between_smoothed": mean_between(smoothed),
     }
 
 

@@ -98,10 +98,10 @@ def explanation_of_systems(sigma: float, draws: int, alpha: float) -> str:
         f"encoder: its label without attack, and what two weak attacks of l2 norm {_radius(sigma)} did to it; nothing "
         "rules out worse. FS: the mean feature of noisy copies; FS + GSB: the same with the booster around the "
         f"encoder; both from the same {draws} draws. score: mean of (1 + cosine) / 2 between noisy features and the "
-        "bare encoder's clean one; length: how well the noisy features agree with one another. angle: no change up to "
-        "the radius turns the system's own feature further; to clean: nor brings it below this cosine to the bare "
-        "encoder's clean feature; '-' means nothing is certified. Each certificate holds with probability at "
-        f"least 1 - {alpha:g}."
+        "bare encoder's clean one; length: how well the noisy features agree with one another, those of the pilot's "
+        "draws too. angle: no change up to the radius turns the system's own feature further; to clean: nor brings it "
+        "below this cosine to the bare encoder's clean feature; '-' means that nothing is certified, in the encoder's "
+        f"row that it has none. Each certificate holds with probability at least 1 - {alpha:g}."
     )
 
 

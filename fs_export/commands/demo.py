@@ -70,10 +70,14 @@ def demo(sigma: float, draws: int, output: Path, overwrite: bool, threads: int |
     from fs_exporters.demonstration import DrawPlan
     from fs_models.encoders import LoadRequest, load_encoder
 
+    plan = DrawPlan(draws, _PILOT, _ALPHA)
+    plan.check()
     photos = _find_photos()
     require_matplotlib()
+    folder = output / "photos"
+    copies = [folder / photo.name for photo in photos]
     results, others, picture = (output / name for name in ("results.jsonl", "comparison.jsonl", "purified.png"))
-    check_free([results, others, picture, *report_paths(output)], overwrite=overwrite)
+    check_free([results, others, picture, *report_paths(output), *copies], overwrite=overwrite)
     plain = output / f"{_MODEL}-sigma{sigma:g}"
     boosted = output / f"{plain.name}-gsb"
     for bundle in (plain, boosted):
@@ -83,11 +87,11 @@ def demo(sigma: float, draws: int, output: Path, overwrite: bool, threads: int |
         # A sigma that the booster is not for is refused before anything is traced.
         _export(boosted, "default", sigma, overwrite, count, reporter)
         _export(plain, "none", sigma, overwrite, count, reporter)
-    folder = output / "photos"
     folder.mkdir(exist_ok=True)
-    copies = [Path(shutil.copy(photo, folder)) for photo in photos]
+    for source, copy in zip(photos, copies, strict=True):
+        shutil.copy(source, copy)
     encoder = load_encoder(LoadRequest(_MODEL))
-    compared = _compare(encoder, plain, boosted, copies, DrawPlan(draws, _PILOT, _ALPHA), count)
+    compared = _compare(encoder, plain, boosted, copies, plan, count)
     certificates = [photo.smoothed[_BOOSTED].own for photo in compared]
     others_made = [each for photo in compared for each in _others(photo)]
     made = _purified(encoder, copies, sigma)
@@ -161,9 +165,10 @@ def _compare(
     """Attack the bare encoder and certify both smoothed systems, from the same draws."""
     import torch
 
-    from fs_exporters.demonstration import Certified, Drawn, attack_encoder
+    from fs_exporters.demonstration import Certified, Drawn, attack_encoder, bare_encoder
 
     torch.set_num_threads(threads)
+    bare = bare_encoder(encoder)
     made: list[ComparedPhoto] = []
     with (
         draw_progress(2 * len(photos)) as progress,
@@ -173,12 +178,12 @@ def _compare(
         for photo in photos:
             image = prepare(photo, encoder.spec.preprocess)
             radius = SHARE * fs.bundle.manifest.sigma
-            attacked = attack_encoder(encoder, image, fs.prototypes, radius=radius, steps=_STEPS)
-            clean, seed = fs_gsb.clean_feature(image), Seed.make(None)
+            attacked = attack_encoder(bare, image, fs.prototypes, radius=radius, steps=_STEPS)
+            seed = Seed.make(None)
             smoothed: dict[str, Certified] = {}
             for system, drawn in {_FS: fs, _BOOSTED: fs_gsb}.items():
                 watch = partial(progress.update, 2 * len(made) + len(smoothed), f"{photo.name}, {system}")
-                smoothed[system] = drawn.certify(image, clean, plan=plan, seed=seed, progress=watch)
+                smoothed[system] = drawn.certify(image, plan=plan, seed=seed, progress=watch)
             made.append(ComparedPhoto(photo.name, attacked, smoothed))
     return made
 

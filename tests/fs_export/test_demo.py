@@ -78,9 +78,18 @@ def test_demo_certifies_both_systems_from_the_same_draws_when_run(ran: tuple[Pat
         assert {each.provenance.seed.source for each in (certificate, *of_photo)} == {"os-entropy"}
         kinds = [type(each) for each in of_photo]
         assert kinds == [FeatureCertificate, FeatureCertificate, PredictionCertificate, *kinds[1:3]]
-    with fs_runtime.load(folder / "tiny-8-sigma0.25-gsb", threads=1) as encoder:
-        assert encoder.replay(own[1], folder / "photos" / PHOTOS[1]).equal
-        assert encoder.manifest.gsb is not None
+
+
+def test_demo_writes_certificates_that_replay_when_run(ran: tuple[Path, Outcome]) -> None:
+    """All six of a photo, each by the bundle that it names."""
+    folder, _ = ran
+    own, others = _certificates(folder / "results.jsonl"), _certificates(folder / "comparison.jsonl")
+    of_photo, replayed = [own[1], *others[5:10]], []
+    for bundle in ("tiny-8-sigma0.25", "tiny-8-sigma0.25-gsb"):
+        with fs_runtime.load(folder / bundle, threads=1) as encoder:
+            here = [each for each in of_photo if each.provenance.graph_sha256 == encoder.graph_sha256]
+            replayed += [encoder.replay(each, folder / "photos" / PHOTOS[1]).equal for each in here]
+    assert replayed == [True] * 6
 
 
 def test_demo_refuses_before_tracing_when_the_booster_is_for_another_sigma(
@@ -100,3 +109,22 @@ def test_demo_refuses_before_any_work_when_either_bundle_is_there(patched: pytes
     assert outcome.code == 2
     assert "--overwrite" in outcome.err
     assert [path.name for path in tmp_path.iterdir()] == [there.name]
+
+
+def test_demo_refuses_before_any_work_when_the_draws_are_too_few(patched: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    outcome = invoke(cli, "demo", "--draws", "1", "-o", tmp_path / "demo")
+    assert outcome.code == 2
+    assert "draws" in outcome.err
+    assert not (tmp_path / "demo").exists()
+
+
+def test_demo_refuses_before_any_work_when_a_photo_is_there(patched: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    mine = tmp_path / "photos" / PHOTOS[2]
+    mine.parent.mkdir()
+    mine.write_bytes(b"mine")
+    outcome = invoke(cli, "demo", "-o", tmp_path)
+    assert outcome.code == 2
+    assert PHOTOS[2] in outcome.err
+    assert "--overwrite" in outcome.err
+    assert mine.read_bytes() == b"mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]

@@ -60,3 +60,5 @@ def test_systems_table_cuts_nothing_off_when_the_terminal_is_80_wide(capsys: pyt
 def test_explanation_of_systems_names_radius_draws_and_alpha() -> None:
     said = explanation_of_systems(SIGMA, 512, 1e-3)
     assert all(part in said for part in ("σ/2 = 0.125", "512 draws", "1 - 0.001", "to clean:"))
+    assert "length: how well the noisy features agree with one another, those of the pilot's draws too" in said
+    assert "in the encoder's row that it has none" in said

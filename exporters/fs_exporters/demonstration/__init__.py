@@ -4,7 +4,7 @@
 encoder does under an attack; ``pictures`` shows what the purifier makes of noisy pixels.
 """
 
-from fs_exporters.demonstration.encoder_attack import AttackedEncoder, attack_encoder
+from fs_exporters.demonstration.encoder_attack import AttackedEncoder, attack_encoder, bare_encoder
 from fs_exporters.demonstration.pictures import Denoised, denoise, draw_denoised
 from fs_exporters.demonstration.same_draws import Certified, Drawn, DrawPlan
 
@@ -15,6 +15,7 @@ __all__ = [
     "DrawPlan",
     "Drawn",
     "attack_encoder",
+    "bare_encoder",
     "denoise",
     "draw_denoised",
 ]

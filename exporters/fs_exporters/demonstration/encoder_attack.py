@@ -8,7 +8,7 @@ import torch
 
 from fs_exporters.evaluation.attack import L2, OfMean, Pgd, leaving, turning
 from fs_exporters.evaluation.goals import Labels
-from fs_exporters.evaluation.systems import systems_of
+from fs_exporters.evaluation.systems import System, systems_of
 from fs_exporters.evaluation.turned import exactly
 from fs_models.encoders import EncoderAdapter
 from fs_runtime.bundle.prototypes import Prototypes
@@ -32,13 +32,18 @@ class AttackedEncoder:
     degrees: float
 
 
+def bare_encoder(encoder: EncoderAdapter) -> System:
+    """What is attacked, on the CPU: make it once, as an encoder with batch norms is copied for it."""
+    return systems_of(encoder, {}, sigmas=(), device="cpu", batch=1).encoder
+
+
 def attack_encoder(
-    encoder: EncoderAdapter, image: PreparedImage, prototypes: Prototypes, *, radius: float, steps: int, seed: int = 0
+    bare: System, image: PreparedImage, prototypes: Prototypes, *, radius: float, steps: int, seed: int = 0
 ) -> AttackedEncoder:
     """Attack the bare encoder by projected gradient descent; attacked pixels stay in [0, 1].
 
     Args:
-        encoder: frozen.
+        bare: see :func:`bare_encoder`.
         image: as the graph receives it.
         prototypes: of the labels.
         radius: l2, over [0, 1] pixels.
@@ -48,7 +53,6 @@ def attack_encoder(
     Raises:
         NoGradientError: no gradient reaches the pixels.
     """
-    bare = systems_of(encoder, {}, sigmas=(), device="cpu", batch=1).encoder
     labels = Labels(prototypes.vectors, prototypes.labels)
     pixels = bare.pixels(image.pixel_values)
     clean = bare.features(pixels)[0]

@@ -17,10 +17,12 @@ from fs_runtime.certificates.feature import FeatureCertificate, ImageFacts, Prov
 from fs_runtime.certificates.prediction import PredictionCertificate
 from fs_runtime.certificates.prediction_parts import Binding
 from fs_runtime.certificates.settings import whole_batches
-from fs_runtime.certification import FixedDrawsEstimator
+from fs_runtime.certification import FixedDrawsEstimator, check_draws
 from fs_runtime.certification.prediction import LabelEstimator
-from fs_runtime.certifying import BareEncoder, image_facts
+from fs_runtime.certifying import BareEncoder, Certifier, image_facts
 from fs_runtime.drawing import CertifyJob, DrawLoop, Pilot
+from fs_runtime.environment import default_max_pixels
+from fs_runtime.errors import BundleError
 from fs_runtime.noise import GENERATOR, Seed
 from fs_runtime.preprocess import PreparedImage
 from fs_runtime.version import __version__
@@ -42,6 +44,14 @@ class DrawPlan:
     pilot: int
     alpha: float
 
+    def check(self) -> None:
+        """Refuse what could certify nothing, before any work.
+
+        Raises:
+            CertificationError: draws too few for alpha, or alpha out of range.
+        """
+        check_draws(self.draws, self.alpha, "gram")
+
 
 @dataclass(frozen=True, eq=False)
 class Certified:
@@ -51,7 +61,7 @@ class Certified:
         own: about the system's own feature, the pilot's mean; what ``fs-runtime certify`` gives for the same seed.
         clean: about the bare encoder's feature; what ``--reference clean`` gives.
         label: within which radius the label of the system's own feature stays (``margin``).
-        length: resultant length of the mean of the draws' unit features.
+        length: resultant length: of the mean of all draws' unit features, the pilot's too.
     """
 
     own: FeatureCertificate
@@ -71,10 +81,15 @@ class Drawn:
             threads: for the graph and the noise.
 
         Raises:
-            BundleError: it is damaged, or has no prototypes or several sets.
+            BundleError: it is damaged, its graph gives no features, or it has no prototypes or several sets.
             BackendError: ONNX Runtime cannot run here.
         """
         self.bundle: Bundle = read_bundle(folder)
+        if not self.bundle.manifest.has_features:
+            raise BundleError(
+                f"{folder} gives no features of single draws, which several certificates of the same draws need: "
+                "export another tap, such as pooled"
+            )
         self.prototypes: Prototypes = read_prototypes(only_prototypes(self.bundle), self.bundle)
         manifest = self.bundle.manifest
         self._opened = ExitStack()
@@ -85,7 +100,15 @@ class Drawn:
             )
             noise = opening.enter_context(closing(self._backend.noise(manifest, threads=threads)))
             self._loop = DrawLoop(self._backend, noise, manifest)
-            self._bare = opening.enter_context(closing(BareEncoder(self.bundle, device="cpu", threads=threads)))
+            bare = opening.enter_context(closing(BareEncoder(self.bundle, device="cpu", threads=threads)))
+            self._certifier = Certifier(
+                self._backend,
+                self._loop,
+                manifest,
+                bare=bare,
+                graph_sha256=self._graph.sha256,
+                max_pixels=default_max_pixels(),
+            )
             self._opened = opening.pop_all()
 
     def __enter__(self) -> Self:
@@ -96,28 +119,18 @@ class Drawn:
     ) -> None:
         self._opened.close()
 
-    def clean_feature(self, image: PreparedImage) -> Floats:
-        """The bare encoder's unit feature [D]; of bundles with a booster only.
-
-        Raises:
-            BundleError: the bundle has no ``clean`` graph.
-        """
-        return self._bare.feature(image.pixel_values)
-
     def certify(
         self,
         image: PreparedImage,
-        clean: Floats,
         *,
         plan: DrawPlan,
         seed: Seed,
         progress: Callable[[int, int], None] | None = None,
     ) -> Certified:
-        """Draw once, and certify in all ways.
+        """Draw once, and certify in all ways; a replay by this bundle finds each certificate equal.
 
         Args:
             image: as the graph receives it.
-            clean: [D] the bare encoder's unit feature of it.
             plan: of the draws.
             seed: of their noise: two bundles with one noise batch and one seed see the same noise.
             progress: called with (draws done, draws in all).
@@ -127,6 +140,8 @@ class Drawn:
         """
         manifest = self.bundle.manifest
         pilot = whole_batches(plan.pilot, manifest)
+        # Of this bundle: another's bare encoder gives the same but for rounding, and a replay would differ by that.
+        clean = self._certifier.clean_feature(image)
         job = CertifyJob(
             image,
             seed,

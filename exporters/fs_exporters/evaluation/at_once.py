@@ -14,7 +14,9 @@ class _UnwantedError(Exception):
 
 
 def at_once(work: Callable[[Item, Callable[[], None]], Made], items: Sequence[Item], workers: int) -> Generator[Made]:
-    """``work`` of each item, as each is done; the first exception is raised, and ends the work that is under way.
+    """``work`` of each item, as each is done; the first exception ends the work that is under way.
+
+    It is raised when every result that was done by then has been handed out.
 
     Args:
         work: called with an item, and with what it is to call now and then: that ends it where it is not wanted.
@@ -32,9 +34,21 @@ def at_once(work: Callable[[Item, Callable[[], None]], Made], items: Sequence[It
             raise _UnwantedError
 
     with ThreadPoolExecutor(workers) as pool:
+        waiting = [pool.submit(work, item, go_on) for item in items]
         try:
-            for future in as_completed([pool.submit(work, item, go_on) for item in items]):
+            for future in as_completed(tuple(waiting)):
+                if future.exception() is not None:
+                    break
+                waiting.remove(future)
                 yield future.result()
+            else:
+                return
+            unwanted.set()
+            pool.shutdown(cancel_futures=True)
+            for done in waiting:
+                if not done.cancelled() and done.exception() is None:
+                    yield done.result()
+            future.result()
         finally:
             unwanted.set()
             pool.shutdown(cancel_futures=True)

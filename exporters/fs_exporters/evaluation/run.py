@@ -2,8 +2,8 @@
 
 import math
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -31,11 +31,12 @@ from fs_runtime.version import __version__
 
 SCHEMA = "fs-export/evaluation/1"
 _MOST_PARAMETERS_AT_ONCE = 30_000_000
+_MOST_IMAGES_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
 class Watch:
-    """What an evaluation calls as it goes.
+    """What an evaluation calls as it goes: one call after the other, though several threads make them.
 
     Attributes:
         on_work: called with what is running, the noisy copies that went through an encoder (one that gradients go back
@@ -85,7 +86,8 @@ def evaluate_encoder(
     has batch norms, a copy with these folded into convolutions.
 
     Args:
-        encoder: bare encoder; it is frozen and moved to the device.
+        encoder: bare encoder. One with batch norms is copied, and stays as it is; another is itself frozen and moved
+            to the device, its weights laid out channels last.
         data: folder of images, at any depth.
         settings: what to do.
         places: where results go.
@@ -94,8 +96,9 @@ def evaluate_encoder(
         booster_sha256: hash of their checkpoint, for the record.
         bundle: that the encoder was exported to, for the record.
         threads: for the noise and PyTorch; default: the cores this process may use. With a small encoder on a CPU as
-            many images are worked on at once, on one each.
-        watch: what is told of the progress; with several images at once by several threads, one after the other.
+            many images are worked on at once, at most eight, each on one thread of PyTorch; so its results do not
+            depend on this. PyTorch's own setting is as before afterwards.
+        watch: what is told of the progress.
 
     Raises:
         InputError: an argument is out of range, images or labels are missing, or the folder holds other results.
@@ -113,30 +116,50 @@ def evaluate_encoder(
     folder = ResultsFolder(places)
     folder.check()
     threads = threads or default_threads()
-    torch.set_num_threads(threads)
     paths = find_photos(data, settings.effort.images)
     photos, truth = true_labels(settings.truth, data, paths, None if labels is None else labels.names)
     systems = systems_of(encoder, boosters, sigmas=settings.sigmas, device=settings.device, batch=settings.batch)
-    subjects, skipped = _read(photos, systems.encoder, labels)
-    others = _others(subjects)
-    facts = {
-        **_facts(encoder, settings, prototypes, subjects, skipped, truth),
-        "gsb_sha256": booster_sha256,
-        "bundle_sha256": None if bundle is None else bundle.manifest_sha256,
-        "bundle_precision": None if bundle is None else bundle.graph("smoothed").precision,
-    }
-    folder.open(facts)
+    small = _is_small(systems.encoder)
+    # Operators round by their threads: a small encoder has one for each, whatever remains and whoever goes on with it.
+    with _torch_threads(1 if small else threads):
+        subjects, skipped = _read(photos, systems.encoder, labels)
+        others = _others(subjects)
+        facts = {
+            **_facts(encoder, settings, prototypes, subjects, skipped, truth),
+            "batch_norms": systems.batch_norms,
+            "gsb_sha256": booster_sha256,
+            "bundle_sha256": None if bundle is None else bundle.manifest_sha256,
+            "bundle_precision": None if bundle is None else bundle.graph("smoothed").precision,
+        }
+        folder.open(facts)
+        workers = min(threads, _MOST_IMAGES_AT_ONCE) if small else 1
+        work = ImageWork(settings, systems, labels, threads // workers)
+        _work_on(subjects, others, work=work, workers=workers, folder=folder, watch=watch)
+    images = tuple(folder.done[subject.sha256] for subject in subjects)
+    summary = summarised(images, [folder.features(image.sha256) for image in images])
+    document = {"schema": SCHEMA, "settings": facts, **asdict(summary), "images": images}
+    written = folder.write(document, markdown_of(facts, summary))
+    return Evaluation(facts, summary, images, *written)
+
+
+def _work_on(
+    subjects: Sequence[Subject],
+    others: Mapping[str, Subject],
+    *,
+    work: ImageWork,
+    workers: int,
+    folder: ResultsFolder,
+    watch: Watch,
+) -> None:
+    """Do the images that are not done yet, each kept as it is done."""
     remaining = [subject for subject in subjects if subject.sha256 not in folder.done]
-    workers = _workers(systems.encoder, threads, len(remaining))
-    torch.set_num_threads(threads // workers)
-    work = ImageWork(settings, systems, labels, threads // workers)
-    total, done, counting = len(remaining) * work.copies, 0, threading.Lock()
+    total, done, telling = len(remaining) * work.copies, 0, threading.Lock()
 
     def one(subject: Subject, go_on: Callable[[], None]) -> tuple[ImageResult, dict[str, Floats]]:
         def advance(what: str, copies: int) -> None:
             nonlocal done
             go_on()
-            with counting:
+            with telling:
                 done += copies
                 watch.on_work(what, done, total)
 
@@ -145,22 +168,25 @@ def evaluate_encoder(
     with closing(at_once(one, remaining, workers)) as results:
         for result, features in results:
             folder.add(result, features)
-            watch.on_image(result, len(folder.done), len(subjects))
-    images = tuple(folder.done[subject.sha256] for subject in subjects)
-    summary = summarised(images, [folder.features(image.sha256) for image in images])
-    document = {"schema": SCHEMA, "settings": facts, **asdict(summary), "images": images}
-    written = folder.write(document, markdown_of(facts, summary))
-    return Evaluation(facts, summary, images, *written)
+            with telling:
+                watch.on_image(result, len(folder.done), len(subjects))
 
 
-def _workers(bare: System, threads: int, images: int) -> int:
-    """How many images to work on at once.
-
-    Large networks keep several threads busy by themselves, and their gradients need the memory.
-    """
+def _is_small(bare: System) -> bool:
+    """Whether several images go at once: large networks keep several threads busy, and their gradients need memory."""
     parameters = sum(parameter.numel() for parameter in bare.graph.parameters())
-    small = bare.device.type == "cpu" and parameters <= _MOST_PARAMETERS_AT_ONCE
-    return max(1, min(threads, images)) if small else 1
+    return bare.device.type == "cpu" and parameters <= _MOST_PARAMETERS_AT_ONCE
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    """So many threads inside each of PyTorch's operators, and as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _read(photos: tuple[Photo, ...], bare: System, labels: Labels | None) -> tuple[tuple[Subject, ...], dict[str, str]]:

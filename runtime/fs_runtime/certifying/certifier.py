@@ -159,7 +159,7 @@ class Certifier:
             draws=task.settings.draws,
             dimension=self._manifest.dimension,
             gives_features=self._manifest.has_features,
-            reference=self._clean(prepared) if task.settings.reference == "clean" else None,
+            reference=self.clean_feature(prepared) if task.settings.reference == "clean" else None,
             estimator=partial(task.estimator, image=image_facts(prepared)),
             sequential=task.sequential,
             progress=progress,
@@ -194,8 +194,12 @@ class Certifier:
             runtime=__version__,
         )
 
-    def _clean(self, prepared: PreparedImage) -> npt.NDArray[np.float64]:
-        """The bare encoder's unit feature f_0(x): the graph without a GSB, at zero noise."""
+    def clean_feature(self, prepared: PreparedImage) -> npt.NDArray[np.float64]:
+        """The bare encoder's unit feature f_0(x) [D]: the graph without a GSB, at zero noise.
+
+        Raises:
+            BundleError, BackendError: the bare encoder of a bundle with a booster cannot be had, or the device failed.
+        """
         manifest = self._manifest
         if manifest.gsb is not None:
             return self._bare.feature(prepared.pixel_values)

@@ -71,7 +71,7 @@ class Judge:
     @property
     def clean_between(self) -> float:
         """Mean cosine between clean features of different photos."""
-        return _between(self.clean)
+        return mean_between(self.clean)
 
     def raw(self, purifier: Part | None, sigma: float, draw: int) -> torch.Tensor:
         """[K, *feature_shape] raw features of one draw for every photo."""
@@ -102,7 +102,7 @@ class Judge:
                 units = [_unit(raw if mapper is None else mapper(raw, at)) for raw in draws]
                 cosines = torch.stack([(unit * self.clean).sum(1) for unit in units])
                 scores[sigma] = float((1.0 + cosines.double()).mean()) / 2.0
-                between = max(between, sum(_between(unit) for unit in units) / len(units))
+                between = max(between, sum(mean_between(unit) for unit in units) / len(units))
         return Verdict(scores, between)
 
 
@@ -110,8 +110,8 @@ def _unit(raw: torch.Tensor) -> torch.Tensor:
     return normalize(raw.flatten(1).float(), dim=1, eps=_FLOOR)
 
 
-def _between(units: torch.Tensor) -> float:
-    """Mean inner product of different rows."""
+def mean_between(units: torch.Tensor) -> float:
+    """Mean inner product of different rows of unit features [K, D]; K is two or more."""
     count = len(units)
     return (float(units.double().sum(0).square().sum()) - count) / (count * (count - 1))
 

@@ -45,6 +45,25 @@ def test_at_once_ends_the_others_when_one_fails() -> None:
     assert finished == []
 
 
+def test_at_once_hands_out_what_is_done_before_it_raises_when_one_fails() -> None:
+    """Items 1 and 2 are done while the caller is busy with the failure of 0, or with one another."""
+    failing = threading.Event()
+
+    def work(number: int, go_on: Callable[[], None]) -> int:
+        if number == 0:
+            failing.wait()
+            raise ValueError("the first")
+        if number == 2:
+            failing.set()
+            time.sleep(0.2)  # under way when 0 fails, and not asked to go on any more
+        return number
+
+    results = at_once(work, range(3), 3)
+    assert {next(results), next(results)} == {1, 2}
+    with pytest.raises(ValueError, match="the first"):
+        next(results)
+
+
 def test_at_once_ends_when_its_caller_stops_asking() -> None:
     calls = []
 

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers import tiny_torch
 from helpers.known_torch import Blur, Phase, Rounded
 from PIL import Image
 
 from fs_exporters.evaluation import Effort, Evaluation, EvaluationPlaces, EvaluationSettings, Watch, evaluate_encoder
+from fs_exporters.evaluation import run as module
+from fs_exporters.evaluation.at_once import at_once
 from fs_exporters.evaluation.attack import NoGradientError
 from fs_exporters.evaluation.results import AttackResult, SystemResult
 from fs_models.gsb import Booster
@@ -202,21 +206,85 @@ def test_evaluate_encoder_gives_the_same_numbers_when_images_are_worked_on_at_on
     evaluation: Evaluation, tmp_path: Path
 ) -> None:
     photos(tmp_path / "photos")
-    before = torch.get_num_threads()
     seen: list[int] = []
     works: list[tuple[int, int]] = []
-    watch = Watch(
-        on_work=lambda _, done, total: works.append((done, total)), on_image=lambda _, done, __: seen.append(done)
-    )
+    telling = False
+
+    def on_work(_: str, done: int, total: int) -> None:
+        assert not telling
+        works.append((done, total))
+
+    def on_image(_: object, done: int, __: int) -> None:
+        nonlocal telling
+        telling = True
+        seen.append(done)
+        time.sleep(0.05)  # others would call meanwhile
+        telling = False
+
     booster = Booster(Blur(), torch.nn.Identity())
+    watch = Watch(on_work, on_image)
     found = run(tmp_path, threads=3, watch=watch, boosters={SIGMA: booster}, booster_sha256="abc")
-    torch.set_num_threads(before)
     assert seen == [1, 2, 3]
     assert works == sorted(works)
     assert works[-1][0] == works[-1][1]
     for one, other in zip(evaluation.images, found.images, strict=True):
         assert replace(one, seconds=0.0) == replace(other, seconds=0.0)
     assert found.summary == evaluation.summary
+
+
+@pytest.mark.parametrize(("small", "threads", "inside"), [(True, 3, 1), (True, 20, 1), (False, 3, 3)])
+def test_evaluate_encoder_gives_each_image_as_many_threads_when_few_or_many_remain(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small: bool, threads: int, inside: int
+) -> None:
+    if not small:
+        monkeypatch.setattr(module, "_MOST_PARAMETERS_AT_ONCE", -1)
+    photos(tmp_path / "photos", 2)
+    settings = replace(SETTINGS, goals=("turn",), norms=("l2",))
+    before = torch.get_num_threads()
+    seen: set[int] = set()
+    watch = Watch(on_work=lambda *_: seen.add(torch.get_num_threads()))
+    first = run(tmp_path, settings, threads=threads, watch=watch)
+    (tmp_path / "out" / "features" / f"{first.images[1].sha256[:32]}.safetensors").unlink()
+    run(tmp_path, settings, threads=threads, watch=watch, resume=True)
+    assert seen == {inside}
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(("threads", "most"), [(3, 3), (20, 8)])
+def test_evaluate_encoder_works_on_eight_images_at_most_when_there_are_more_threads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, threads: int, most: int
+) -> None:
+    photos(tmp_path / "photos", 2)
+    asked: list[int] = []
+    monkeypatch.setattr(module, "at_once", lambda *given: asked.append(given[2]) or at_once(*given))
+    run(tmp_path, replace(SETTINGS, goals=("turn",), norms=("l2",)), threads=threads)
+    assert asked == [most]
+
+
+def test_evaluate_encoder_leaves_torchs_threads_as_they_were_when_it_fails(tmp_path: Path) -> None:
+    photos(tmp_path / "photos", 2)
+    before = torch.get_num_threads()
+
+    def fail(*_: object) -> None:
+        torch.set_num_threads(before + 1)
+        raise ValueError("failed")
+
+    with pytest.raises(ValueError, match="failed"):
+        run(tmp_path, watch=Watch(on_work=fail))
+    assert torch.get_num_threads() == before
+
+
+def test_evaluate_encoder_refuses_to_go_on_when_batch_norms_are_folded_no_longer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    photos(tmp_path / "photos", 2)
+    settings = replace(SETTINGS, goals=("turn",), norms=("l2",))
+    arguments: dict[str, Any] = {"encoder": tiny_torch.tiny_adapter(), "prototypes": None}
+    found = run(tmp_path, settings, **arguments)
+    assert json.loads(found.json.read_bytes())["settings"]["batch_norms"] == "folded"
+    monkeypatch.setattr("fs_models.gsb.fitting.frozen._TOLERANCE", -1.0)
+    with pytest.raises(InputError, match="with batch_norms folded, but this run has as they are"):
+        run(tmp_path, settings, resume=True, **arguments)
 
 
 def test_evaluate_encoder_does_an_image_again_when_its_features_are_gone(tmp_path: Path) -> None:

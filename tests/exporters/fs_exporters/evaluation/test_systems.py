@@ -9,7 +9,8 @@ from helpers import tiny_torch
 from helpers.known_torch import Blur, Phase
 from torch import nn
 
-from fs_exporters.evaluation.systems import systems_of
+from fs_exporters.evaluation.systems import Systems, systems_of
+from fs_models.encoders import EncoderAdapter
 from fs_models.gsb import Booster
 from fs_runtime.errors import InputError
 
@@ -32,6 +33,21 @@ def test_systems_of_folds_batch_norms_and_leaves_the_encoder_alone_when_it_has_s
     assert np.allclose(bare.features(pixels), expected, atol=1e-6)
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
     assert isinstance(encoder.norm, nn.BatchNorm2d)
+
+
+def test_systems_of_says_what_became_of_batch_norms_when_they_are_folded_or_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def made(encoder: EncoderAdapter) -> Systems:
+        return systems_of(encoder, {}, sigmas=(), device="cpu", batch=4)
+
+    assert made(Phase()).batch_norms == "none"
+    assert made(tiny_torch.tiny_adapter()).batch_norms == "folded"
+    both = tiny_torch.tiny_adapter()
+    both.register_module("unused", nn.BatchNorm2d(3))
+    assert made(both).batch_norms == "1 of 2 folded"
+    monkeypatch.setattr("fs_models.gsb.fitting.frozen._TOLERANCE", -1.0)
+    assert made(tiny_torch.tiny_adapter()).batch_norms == "as they are"
 
 
 def test_systems_of_refuses_when_the_device_is_not_here() -> None:
