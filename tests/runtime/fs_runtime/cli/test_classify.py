@@ -14,6 +14,7 @@ import fs_runtime
 from fs_runtime import PredictionCertificate, Prototypes
 from fs_runtime.bundle.prototypes import write_prototypes
 from fs_runtime.cli.main import cli
+from fs_runtime.rounding import rounded_down
 
 QUICK = ("--draws", "100", "--alpha", "0.02", "--threads", "1")
 NASTY = "\x1b[31mred\u2028[bold]x"
@@ -240,7 +241,7 @@ def test_report_shows_a_table_when_the_lines_are_predictions(folder: Path, tmp_p
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     first = PredictionCertificate.from_json(made.splitlines()[0])
     assert "4 predictions: labels of images, and the l2 radius within which they stay. 1 image failed" in page
-    assert f'<td class="number">{first.radius:.3f}</td>' in page
+    assert f'<td class="number">{rounded_down(first.radius)}</td>' in page
     assert page.count("<h2>Labels: poles (2), σ 0.25, α 0.02</h2>") == 1
     assert page.count("<h2>Labels: imagenet (6), σ 0.25, α 0.02</h2>") == 1
     assert "until radius 0.05, at most 20,000 draws" in page
