@@ -136,6 +136,11 @@ class SmoothedEncoder:
         """What runs the graph."""
         return self._backend
 
+    @property
+    def certifier(self) -> Certifier:
+        """What makes the draws of tasks, for tasks of the caller's own."""
+        return self._certifier
+
     def watch(self) -> Spent:
         """What counts from now on where the time of draws goes, for ``fs-runtime bench``."""
         return self._loop.watch()

@@ -176,9 +176,11 @@ class Certifier:
                 elif job.error is not None:
                     yield _Refused(job.error, job.prepared.sha256)
                 else:
+                    assert job.estimator is not None  # its draws are made
+                    facts, provenance = image_facts(job.prepared), self._provenance(job.seed)
                     made: Certificate | _Refused
                     try:
-                        made = task.certificate(job, image_facts(job.prepared), self._provenance(job.seed))
+                        made = task.certificate(job.estimator, job.reference, facts, provenance)
                     except BackendError:
                         raise
                     except (FsError, CertificationError) as error:

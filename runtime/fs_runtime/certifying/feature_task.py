@@ -4,7 +4,8 @@ from fs_runtime.certificates.feature import FeatureCertificate, ImageFacts, Prov
 from fs_runtime.certificates.settings import CertifySettings
 from fs_runtime.certification import AnyTimeEstimator, FixedDrawsEstimator, Target
 from fs_runtime.certifying.task import Task
-from fs_runtime.drawing import CertifyJob, Estimator, Pilot
+from fs_runtime.drawing import Estimator, Pilot
+from fs_runtime.drawing.job import Floats
 
 
 class FeatureTask(Task[CertifySettings, FeatureCertificate]):
@@ -48,13 +49,14 @@ class FeatureTask(Task[CertifySettings, FeatureCertificate]):
             draws=self.most_draws,
         )
 
-    def certificate(self, job: CertifyJob, image: ImageFacts, provenance: Provenance) -> FeatureCertificate:
+    def certificate(
+        self, estimator: Estimator, reference: Floats, image: ImageFacts, provenance: Provenance
+    ) -> FeatureCertificate:
         """The feature certificate."""
-        estimator = job.estimator
         assert isinstance(estimator, FixedDrawsEstimator | AnyTimeEstimator)
         return FeatureCertificate(
             curve=estimator.finish(),
-            reference=job.reference,
+            reference=reference,
             reference_kind=self.settings.reference,
             image=image,
             provenance=provenance,

@@ -7,7 +7,8 @@ from fs_runtime.certificates.prediction_parts import Binding
 from fs_runtime.certificates.prediction_settings import PredictionSettings
 from fs_runtime.certification.prediction import LabelEstimator
 from fs_runtime.certifying.task import Task
-from fs_runtime.drawing import CertifyJob, Estimator, Pilot
+from fs_runtime.drawing import Estimator, Pilot
+from fs_runtime.drawing.job import Floats
 
 
 class PredictionTask(Task[PredictionSettings, PredictionCertificate]):
@@ -48,16 +49,18 @@ class PredictionTask(Task[PredictionSettings, PredictionCertificate]):
             grid_cost=image.grid_cost,
         )
 
-    def certificate(self, job: CertifyJob, image: ImageFacts, provenance: Provenance) -> PredictionCertificate:
+    def certificate(
+        self, estimator: Estimator, reference: Floats, image: ImageFacts, provenance: Provenance
+    ) -> PredictionCertificate:
         """The prediction certificate, with the feature certificate that its cone follows from."""
-        estimator, settings = job.estimator, self.settings
+        settings = self.settings
         assert isinstance(estimator, LabelEstimator)
         evidence = estimator.finish()
         feature: FeatureCertificate | None = None
         if evidence.curve is not None:
             feature = FeatureCertificate(
                 curve=evidence.curve,
-                reference=job.reference,
+                reference=reference,
                 reference_kind=self.settings.reference,
                 image=image,
                 provenance=provenance,
@@ -72,11 +75,11 @@ class PredictionTask(Task[PredictionSettings, PredictionCertificate]):
             most_draws=estimator.most_draws,
             pilot=self.settings.pilot,
             reference_kind=self.settings.reference,
-            reference_sha256=reference_sha256(job.reference),
+            reference_sha256=reference_sha256(reference),
         )
         return PredictionCertificate.made(
             settings.prototypes,
-            job.reference,
+            reference,
             evidence.claims,
             alpha=settings.alpha,
             binding=binding,

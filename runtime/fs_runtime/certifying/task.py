@@ -6,7 +6,8 @@ from typing import Generic, TypeVar
 from fs_runtime.certificates.feature import ImageFacts, Provenance
 from fs_runtime.certificates.prediction_settings import PredictionSettings
 from fs_runtime.certificates.settings import CertifySettings
-from fs_runtime.drawing import CertifyJob, Estimator, Pilot
+from fs_runtime.drawing import Estimator, Pilot
+from fs_runtime.drawing.job import Floats
 
 Settings = TypeVar("Settings", bound=CertifySettings | PredictionSettings)
 Certificate = TypeVar("Certificate")
@@ -41,5 +42,14 @@ class Task(ABC, Generic[Settings, Certificate]):
         """What takes the certifying draws, made from the pilot's."""
 
     @abstractmethod
-    def certificate(self, job: CertifyJob, image: ImageFacts, provenance: Provenance) -> Certificate:
-        """What follows from a job whose draws are made."""
+    def certificate(
+        self, estimator: Estimator, reference: Floats, image: ImageFacts, provenance: Provenance
+    ) -> Certificate:
+        """What follows when all draws are made.
+
+        Args:
+            estimator: from :meth:`estimator`; it has taken the draws.
+            reference: [D] the unit vector that they were compared with.
+            image: that they are of.
+            provenance: of the certificate.
+        """
