@@ -11,7 +11,7 @@ from rich.table import Table
 from fs_runtime.certificates.feature import FeatureCertificate
 from fs_runtime.cli.certificate_table import FRACTIONS, cosine_cell, score_cell
 from fs_runtime.cli.terminal import cell, table
-from fs_runtime.rounding import rounded_down
+from fs_runtime.rounding import rounded_down, rounded_up
 
 if TYPE_CHECKING:
     from fs_exporters.demonstration import AttackedEncoder, Certified
@@ -76,7 +76,7 @@ def systems_rows(photo: ComparedPhoto, sigma: float) -> tuple[tuple[str, ...], .
     encoder, radius = photo.encoder, SHARE * sigma
     changed = encoder.attacked_label != encoder.label
     stays = f"no: {encoder.attacked_label}" if changed else "not attacked away"
-    rows = [("encoder", encoder.label, stays, "-", "-", f"≥ {_floored(encoder.degrees)}", "-")]
+    rows = [("encoder", encoder.label, stays, "-", "-", f"≥ {rounded_down(encoder.degrees, 1)}°", "-")]
     for system, found in photo.smoothed.items():
         rows.append(
             (
@@ -117,11 +117,7 @@ def _stays(certified: float, radius: float) -> str:
 
 
 def _angle(radians: float) -> str:
-    return "-" if radians == math.pi else f"≤ {math.ceil(math.degrees(radians) * 10.0) / 10.0:.1f}°"
-
-
-def _floored(degrees: float) -> str:
-    return f"{math.floor(degrees * 10.0) / 10.0:.1f}°"
+    return "-" if radians == math.pi else f"≤ {rounded_up(math.degrees(radians), 1)}°"
 
 
 def _cosine(certificate: FeatureCertificate, radius: float) -> str:

@@ -2,15 +2,17 @@
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-_STEP = Decimal("0.001")
+
+def rounded_down(bound: float, decimals: int = 3) -> str:
+    """A lower bound with so many decimals."""
+    return _rounded(bound, decimals, ROUND_FLOOR)
 
 
-def rounded_down(bound: float) -> str:
-    """Three decimals of a lower bound."""
-    # Exact: a product with 1000.0 may round up to a whole number.
-    return str(Decimal(bound).quantize(_STEP, ROUND_FLOOR))
+def rounded_up(bound: float, decimals: int = 3) -> str:
+    """An upper bound with so many decimals."""
+    return _rounded(bound, decimals, ROUND_CEILING)
 
 
-def rounded_up(bound: float) -> str:
-    """Three decimals of an upper bound."""
-    return str(Decimal(bound).quantize(_STEP, ROUND_CEILING))
+def _rounded(bound: float, decimals: int, way: str) -> str:
+    # Exact: a product with 1000.0 may round to a whole number.
+    return str(Decimal(bound).quantize(Decimal(1).scaleb(-decimals), way))

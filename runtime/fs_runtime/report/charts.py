@@ -8,7 +8,7 @@ from typing import Literal
 
 from fs_runtime.report.markup import Html, element, join, shorten
 from fs_runtime.report.measures import COSINES, SHIFTS, Curve, ImageMeasures, Section, Setting
-from fs_runtime.rounding import rounded_down
+from fs_runtime.rounding import rounded_down, rounded_up
 
 Quantity = Literal["cosine", "angle"]
 MOST_SCORE_ROWS = 40
@@ -232,7 +232,7 @@ def _spoken(section: Section, quantity: Quantity) -> str:
             return "nothing certified"
         if quantity == "cosine":
             return rounded_down(math.cos(angle))
-        return f"{math.ceil(10.0 * math.degrees(angle)) / 10.0:.1f} degrees"
+        return f"{rounded_up(math.degrees(angle), 1)} degrees"
 
     said = [
         f"{bound}: {at(section.median(bound), 0.5)} at σ/2, {at(section.median(bound), 1.0)} at σ"
