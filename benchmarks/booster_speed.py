@@ -18,14 +18,12 @@ import sys
 import tempfile
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
-from common import MODEL, chelsea, console, quartiles, verdict, write_results
-from rich.table import Table
+from common import MODEL, chelsea, console, quartiles, write_results
 from speed_bundle import write_speed_bundle
-from throughput import Run, bare_session, time_rounds
+from throughput import Run, bare_session, judged, print_rates, time_rounds
 
 import fs_export
 import fs_runtime
@@ -88,20 +86,6 @@ def runs_of(plain: Path, boosted: Path, threads: int, blocks: int, opening: Exit
     }
 
 
-def print_tables(rates: dict[str, Any], ratios: dict[str, Any]) -> None:
-    """Rates, and ratios with the target."""
-    table = Table("", "draws/s", "quartiles", title="Median over the rounds")
-    for name, value in rates.items():
-        table.add_row(name, f"{value['median']:.1f}", f"{value['lower_quartile']:.1f} to {value['upper_quartile']:.1f}")
-    console.print(table)
-    table = Table("ratio", "median", "quartiles", "target", "", title="Paired within each round")
-    for name, value in ratios.items():
-        cells = (f">= {LEAST:g}", verdict(value["median"] >= LEAST)) if name == TARGET else ("", "")
-        spread = f"{value['lower_quartile']:.3f} to {value['upper_quartile']:.3f}"
-        table.add_row(name, f"{value['median']:.3f}", spread, *cells)
-    console.print(table)
-
-
 @click.command(help=__doc__.splitlines()[0])
 @click.option("--gsb", default="default", show_default=True, help="A booster's folder, or the one that is shipped.")
 @click.option("--sigma", type=float, default=0.25, show_default=True)
@@ -134,9 +118,7 @@ def main(gsb: str, sigma: float, noise_batch: int, threads: int, blocks: int, ro
     rates = {name: quartiles([row[name] for row in measured]) for name in runs}
     pairs = [("FS + GSB", "bare"), ("FS", "bare"), (CERTIFY, "bare"), ("FS + GSB", "FS")]
     ratios = {f"{over} / {under}": quartiles([row[over] / row[under] for row in measured]) for over, under in pairs}
-    print_tables(rates, ratios)
-    foreign = max(row["other processes"] for row in measured)
-    console.print(f"Other processes took at most {100 * foreign:.0f} % of the cores in the {rounds} rounds kept.")
+    print_rates(measured, rates, ratios, {TARGET: LEAST})
     setting = {
         "model": MODEL,
         "sigma": sigma,
@@ -147,8 +129,7 @@ def main(gsb: str, sigma: float, noise_batch: int, threads: int, blocks: int, ro
         "gsb_sha256": checkpoint.sha256,
         "multiply_adds": counted,
     }
-    median = ratios[TARGET]["median"]
-    targets = [{"what": TARGET, "target": LEAST, "median": median, "met": median >= LEAST}]
+    targets = judged(ratios, {TARGET: LEAST})
     results = {"draws_per_second": rates, "ratios": ratios, "targets": targets, "rounds": measured}
     write_results("booster_speed", {"setting": setting, **results})
     sys.exit(not targets[0]["met"])

@@ -218,10 +218,8 @@ def runs_of(
     }
 
 
-def print_tables(
-    rates: dict[str, Any], ratios: dict[str, Any], rest: dict[str, dict[str, float]], least: dict[str, float]
-) -> None:
-    """Rates, ratios with their targets, and where the rest goes."""
+def print_rates(measured: list[dict[str, float]], rates: Any, ratios: Any, least: dict[str, float]) -> None:
+    """Rates, ratios with their targets, and how much other processes disturbed them."""
     table = Table("", "draws/s", "quartiles", title="Median over the rounds")
     for name, value in rates.items():
         table.add_row(name, f"{value['median']:.1f}", f"{value['lower_quartile']:.1f} to {value['upper_quartile']:.1f}")
@@ -233,6 +231,20 @@ def print_tables(
         spread = f"{value['lower_quartile']:.3f} to {value['upper_quartile']:.3f}"
         table.add_row(name, f"{value['median']:.3f}", spread, *cells)
     console.print(table)
+    foreign, rounds = max(row["other processes"] for row in measured), len(measured)
+    console.print(f"Other processes took at most {100 * foreign:.0f} % of the cores in the {rounds} rounds kept.")
+
+
+def judged(ratios: Any, least: dict[str, float]) -> list[dict[str, Any]]:
+    """Which ratios reach what they should."""
+    return [
+        {"what": name, "target": target, "median": ratios[name]["median"], "met": ratios[name]["median"] >= target}
+        for name, target in least.items()
+    ]
+
+
+def print_rest(rest: dict[str, dict[str, float]]) -> None:
+    """Where the rest goes."""
     table = Table("share of certify's time", *rest, title="Where the time goes")
     for name in next(iter(rest.values())):
         table.add_row(name, *(f"{100 * shares[name]:.1f} %" for shares in rest.values()))
@@ -264,14 +276,10 @@ def main(model: str, noise_batch: int, threads: int, blocks: int, rounds: int, b
     pairs = [(over, under) for under in ("bare", "graph", "pytorch") for over in certifies]
     pairs.append(("graph", "bare"))
     ratios = {f"{over} / {under}": quartiles([row[over] / row[under] for row in measured]) for over, under in pairs}
-    print_tables(rates, ratios, rest, LEAST[model])
-    foreign = max(row["other processes"] for row in measured)
-    console.print(f"Other processes took at most {100 * foreign:.0f} % of the cores in the {rounds} rounds kept.")
+    print_rates(measured, rates, ratios, LEAST[model])
+    print_rest(rest)
     setting = {"model": model, "noise_batch": noise_batch, "threads": threads, "blocks": blocks, "rounds": rounds}
-    targets = [
-        {"what": name, "target": least, "median": ratios[name]["median"], "met": ratios[name]["median"] >= least}
-        for name, least in LEAST[model].items()
-    ]
+    targets = judged(ratios, LEAST[model])
     results = {"draws_per_second": rates, "ratios": ratios, "where_the_time_goes": rest, "targets": targets}
     write_results(
         "throughput" if model == MODEL else f"throughput-{model}", {"setting": setting, **results, "rounds": measured}
