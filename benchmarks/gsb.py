@@ -27,9 +27,9 @@ from common import machine
 from torch.nn.functional import normalize
 
 from fs_models.encoders import LoadRequest, load_encoder
+from fs_models.encoders.frozen import frozen_for_training
 from fs_models.encoders.imagenet import imagenet_ids
 from fs_models.gsb.checkpoint import read_checkpoint
-from fs_models.gsb.fitting.frozen import frozen_for_training
 from fs_models.gsb.fitting.judge import Judge, Part, mean_between
 from fs_models.gsb.fitting.workers import workers
 from fs_models.gsb.shipped import find_folder

@@ -3,7 +3,7 @@
 import io
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,7 +33,7 @@ from fs_runtime.environment import default_threads
 from fs_runtime.errors import InputError
 from fs_runtime.files import write_together
 from fs_runtime.noise import Seed
-from fs_runtime.preprocess import prepare
+from fs_runtime.preprocess import PreparedImage, prepare
 from fs_runtime.report import Exhibit, ReportFiles, check_free, read_results, report_paths, require_matplotlib
 
 if TYPE_CHECKING:
@@ -91,10 +91,11 @@ def demo(sigma: float, draws: int, output: Path, overwrite: bool, threads: int |
     for source, copy in zip(photos, copies, strict=True):
         shutil.copy(source, copy)
     encoder = load_encoder(LoadRequest(_MODEL))
-    compared = _compare(encoder, plain, boosted, copies, plan, count)
+    images = {copy.name: prepare(copy, encoder.spec.preprocess) for copy in copies}
+    compared = _compare(encoder, plain, boosted, images, plan, count)
     certificates = [photo.smoothed[_BOOSTED].own for photo in compared]
     others_made = [each for photo in compared for each in _others(photo)]
-    made = _purified(encoder, copies, sigma)
+    made = _purified(encoder, images, sigma)
     with writing(output):
         lines: dict[Path, Sequence[AnyCertificate]] = {results: certificates, others: others_made}
         files = {path: "".join(f"{each.to_json()}\n" for each in some).encode() for path, some in lines.items()}
@@ -160,31 +161,34 @@ def _export(bundle: Path, gsb: str, sigma: float, overwrite: bool, threads: int,
 
 
 def _compare(
-    encoder: "EncoderAdapter", plain: Path, boosted: Path, photos: Sequence[Path], plan: "DrawPlan", threads: int
+    encoder: "EncoderAdapter",
+    plain: Path,
+    boosted: Path,
+    images: Mapping[str, PreparedImage],
+    plan: "DrawPlan",
+    threads: int,
 ) -> list[ComparedPhoto]:
     """Attack the bare encoder and certify both smoothed systems, from the same draws."""
-    import torch
-
     from fs_exporters.demonstration import Certified, Drawn, attack_encoder, bare_encoder
+    from fs_models.threads import torch_threads
 
-    torch.set_num_threads(threads)
     bare = bare_encoder(encoder)
     made: list[ComparedPhoto] = []
     with (
-        draw_progress(2 * len(photos)) as progress,
+        torch_threads(threads),
+        draw_progress(2 * len(images)) as progress,
         Drawn(plain, threads=threads) as fs,
         Drawn(boosted, threads=threads) as fs_gsb,
     ):
-        for photo in photos:
-            image = prepare(photo, encoder.spec.preprocess)
-            radius = SHARE * fs.bundle.manifest.sigma
+        for name, image in images.items():
+            radius = SHARE * fs.manifest.sigma
             attacked = attack_encoder(bare, image, fs.prototypes, radius=radius, steps=_STEPS)
             seed = Seed.make(None)
             smoothed: dict[str, Certified] = {}
             for system, drawn in {_FS: fs, _BOOSTED: fs_gsb}.items():
-                watch = partial(progress.update, 2 * len(made) + len(smoothed), f"{photo.name}, {system}")
+                watch = partial(progress.update, 2 * len(made) + len(smoothed), f"{name}, {system}")
                 smoothed[system] = drawn.certify(image, plan=plan, seed=seed, progress=watch)
-            made.append(ComparedPhoto(photo.name, attacked, smoothed))
+            made.append(ComparedPhoto(name, attacked, smoothed))
     return made
 
 
@@ -194,13 +198,12 @@ def _others(photo: ComparedPhoto) -> list[AnyCertificate]:
     return [fs.own, fs.clean, fs.label, boosted.clean, boosted.label]
 
 
-def _purified(encoder: "EncoderAdapter", photos: Sequence[Path], sigma: float) -> bytes:
+def _purified(encoder: "EncoderAdapter", images: Mapping[str, PreparedImage], sigma: float) -> bytes:
     """The picture of what the purifier makes of noise."""
     from fs_exporters.demonstration import denoise, draw_denoised
     from fs_models.gsb import choose_booster
 
     booster = choose_booster("default", encoder, sigma).booster
-    images = {photo.name: prepare(photo, encoder.spec.preprocess) for photo in photos}
     shown = [denoise(encoder, booster, image, sigma=sigma, name=name) for name, image in images.items()]
     return draw_denoised(shown, sigma)
 

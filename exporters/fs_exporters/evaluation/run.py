@@ -2,8 +2,8 @@
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from fs_exporters.evaluation.systems import System, systems_of
 from fs_exporters.evaluation.tables import markdown_of
 from fs_models.encoders import EncoderAdapter
 from fs_models.gsb import Booster
+from fs_models.threads import torch_threads
 from fs_runtime.bundle import Bundle
 from fs_runtime.bundle.prototypes import Prototypes
 from fs_runtime.cli.terminal import encodable
@@ -121,7 +122,7 @@ def evaluate_encoder(
     systems = systems_of(encoder, boosters, sigmas=settings.sigmas, device=settings.device, batch=settings.batch)
     small = _is_small(systems.encoder)
     # Operators round by their threads: a small encoder has one for each, whatever remains and whoever goes on with it.
-    with _torch_threads(1 if small else threads):
+    with torch_threads(1 if small else threads):
         subjects, skipped = _read(photos, systems.encoder, labels)
         others = _others(subjects)
         facts = {
@@ -176,17 +177,6 @@ def _is_small(bare: System) -> bool:
     """Whether several images go at once: large networks keep several threads busy, and their gradients need memory."""
     parameters = sum(parameter.numel() for parameter in bare.graph.parameters())
     return bare.device.type == "cpu" and parameters <= _MOST_PARAMETERS_AT_ONCE
-
-
-@contextmanager
-def _torch_threads(count: int) -> Iterator[None]:
-    """So many threads inside each of PyTorch's operators, and as many as before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _read(photos: tuple[Photo, ...], bare: System, labels: Labels | None) -> tuple[tuple[Subject, ...], dict[str, str]]:

@@ -11,8 +11,8 @@ from torch import nn
 
 from fs_exporters.graph import SmoothedGraph, smoothed_graph
 from fs_models.encoders import EncoderAdapter
+from fs_models.encoders.frozen import frozen_for_training
 from fs_models.gsb import Booster, no_booster
-from fs_models.gsb.fitting.frozen import frozen_for_training
 from fs_runtime.errors import InputError
 
 Floats = npt.NDArray[np.float64]

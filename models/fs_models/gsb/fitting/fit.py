@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from fs_models.encoders import EncoderAdapter
+from fs_models.encoders.frozen import frozen_for_training
 from fs_models.gsb.checkpoint import (
     WEIGHTS,
     FittedEncoder,
@@ -31,7 +32,6 @@ from fs_models.gsb.checkpoint import (
 from fs_models.gsb.diffusers_folder import read_diffusers_folder
 from fs_models.gsb.fitting.crops import CropMaker, ahead
 from fs_models.gsb.fitting.curve import Curve, Point, latest_scores, write_curve
-from fs_models.gsb.fitting.frozen import frozen_for_training
 from fs_models.gsb.fitting.inner import watched
 from fs_models.gsb.fitting.judge import Judge, Verdict, averaged
 from fs_models.gsb.fitting.learner import DivergedError, Learner

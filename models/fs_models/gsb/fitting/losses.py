@@ -43,7 +43,7 @@ def statistics_loss(raw: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
 
     Features are unit vectors here, so that the sums over coordinates are comparable for all dimensions.
     """
-    unit, target = (torch.nn.functional.normalize(each.flatten(1).float(), dim=1, eps=1e-12) for each in (raw, clean))
+    unit, target = _unit(raw), _unit(clean)
     means = (unit.mean(0) - target.mean(0)).square().sum()
     return means + (unit.std(0) - target.std(0)).square().sum()
 
@@ -58,9 +58,13 @@ def contrast_loss(raw: torch.Tensor, clean: torch.Tensor, crops: torch.Tensor) -
         clean: [B, ...] the bare encoder's of the clean ones.
         crops: [B] which crop each is of: copies of one crop are no others of one another.
     """
-    unit, target = (torch.nn.functional.normalize(each.flatten(1).float(), dim=1, eps=1e-12) for each in (raw, clean))
-    likeness = unit @ target.T / _TEMPERATURE
+    likeness = _unit(raw) @ _unit(clean).T / _TEMPERATURE
     same = crops[:, None] == crops[None, :]
     own = torch.eye(len(crops), dtype=torch.bool, device=crops.device)
     likeness = likeness.masked_fill(same & ~own, -torch.inf)
     return torch.nn.functional.cross_entropy(likeness, torch.arange(len(crops), device=crops.device))
+
+
+def _unit(features: torch.Tensor) -> torch.Tensor:
+    """[B, D] unit features of [B, ...] raw ones."""
+    return torch.nn.functional.normalize(features.flatten(1).float(), dim=1, eps=1e-12)

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import torch
 
+from fs_models.threads import torch_threads
+
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
@@ -38,13 +40,9 @@ def workers(threads: int, device: torch.device, pieces: int) -> Iterator[Workers
     count = 1 if device.type != "cpu" else max(1, min(threads, pieces))
     while pieces % count:
         count -= 1
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads // count))
-    try:
+    with torch_threads(max(1, threads // count)):
         if count == 1:
             yield Workers(1, device, None)
         else:
             with ThreadPoolExecutor(count) as pool:
                 yield Workers(count, device, pool)
-    finally:
-        torch.set_num_threads(before)

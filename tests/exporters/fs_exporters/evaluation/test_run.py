@@ -282,7 +282,7 @@ def test_evaluate_encoder_refuses_to_go_on_when_batch_norms_are_folded_no_longer
     arguments: dict[str, Any] = {"encoder": tiny_torch.tiny_adapter(), "prototypes": None}
     found = run(tmp_path, settings, **arguments)
     assert json.loads(found.json.read_bytes())["settings"]["batch_norms"] == "folded"
-    monkeypatch.setattr("fs_models.gsb.fitting.frozen._TOLERANCE", -1.0)
+    monkeypatch.setattr("fs_models.encoders.frozen._TOLERANCE", -1.0)
     with pytest.raises(InputError, match="with batch_norms folded, but this run has as they are"):
         run(tmp_path, settings, resume=True, **arguments)
 

@@ -46,7 +46,7 @@ def test_systems_of_says_what_became_of_batch_norms_when_they_are_folded_or_not(
     both = tiny_torch.tiny_adapter()
     both.register_module("unused", nn.BatchNorm2d(3))
     assert made(both).batch_norms == "1 of 2 folded"
-    monkeypatch.setattr("fs_models.gsb.fitting.frozen._TOLERANCE", -1.0)
+    monkeypatch.setattr("fs_models.encoders.frozen._TOLERANCE", -1.0)
     assert made(tiny_torch.tiny_adapter()).batch_norms == "as they are"
 
 

@@ -5,8 +5,8 @@ import torch
 from helpers import tiny_torch
 from torch import nn
 
-from fs_models.gsb.fitting import frozen
-from fs_models.gsb.fitting.frozen import frozen_for_training
+from fs_models.encoders import frozen
+from fs_models.encoders.frozen import frozen_for_training
 
 
 def _norms(module: nn.Module) -> int:

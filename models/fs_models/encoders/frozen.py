@@ -1,4 +1,4 @@
-"""The encoder as training wants it: frozen, and with each batch norm folded into the convolution before it."""
+"""The encoder as training and attacks want it: frozen, each batch norm folded into the convolution before it."""
 
 import copy
 
