@@ -17,7 +17,7 @@ from fs_runtime.backends import open_backend
 from fs_runtime.bundle import read_bundle
 from fs_runtime.drawing import CertifyJob, DrawLoop
 from fs_runtime.files import write_together
-from fs_runtime.grid import GRID_STEP
+from fs_runtime.grid import radius_cost
 from fs_runtime.noise import GENERATOR, Seed
 from fs_runtime.preprocess import PreparedImage, prepare
 
@@ -121,7 +121,7 @@ class FeatureSource:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_together({path: safetensors.numpy.save(found)})
-        cost = image.grid_distance + 0.5 * GRID_STEP * float(np.sqrt(image.pixel_values.size))
+        cost = radius_cost(image.grid_distance, image.pixel_values.size)
         return Drawn(pilot=found["pilot"], features=found["features"], grid_cost=cost)
 
     def _key(self, image: PreparedImage, plan: tuple[int, int, int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -27,3 +28,16 @@ def to_grid(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """
     index = np.floor(values.astype(np.float64) / GRID_STEP + 0.5)
     return (index * GRID_STEP).astype(np.float32)
+
+
+def radius_cost(distance: float, values: int) -> float:
+    """What the grid takes from every certified radius at the graph's input (docs/theory.md section 8).
+
+    Args:
+        distance: how far the grid moved the image, l2 over pixels in [0, 1].
+        values: pixel values of the graph's input (3 H W): an attacked image is moved by at most half a step in each.
+
+    Returns:
+        An l2 distance.
+    """
+    return distance + 0.5 * GRID_STEP * math.sqrt(values)

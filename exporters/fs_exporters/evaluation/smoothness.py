@@ -11,7 +11,7 @@ from fs_exporters.evaluation.goals import Labels
 from fs_exporters.evaluation.results import CertifiedAngle, Reference, Smoothness
 from fs_exporters.evaluation.systems import System
 from fs_runtime.certification import Bound, CertifiedCurve, FixedDrawsEstimator, reference_of
-from fs_runtime.grid import GRID_STEP
+from fs_runtime.grid import radius_cost
 from fs_runtime.noise import NoiseBlocks, Stream
 from fs_runtime.preprocess import PreparedImage
 
@@ -129,7 +129,7 @@ def measured(
     draws = plan.pilot + plan.draws
     mean = total / draws
     length = float(np.linalg.norm(mean))
-    cost = image.grid_distance + 0.5 * GRID_STEP * float(np.sqrt(image.pixel_values.size))
+    cost = radius_cost(image.grid_distance, image.pixel_values.size)
     score = curves["clean"].score
     smoothness = Smoothness(
         score=score.estimate,

@@ -18,7 +18,7 @@ from fs_runtime.certificates.settings import ReferenceKind
 from fs_runtime.certification import AngleLaw, Bound, CertifiedCurve, Cone, Fcsb, GramLaw, RobustnessScore, Target
 from fs_runtime.certification.laws.tails import COSINE_SLACK
 from fs_runtime.errors import InputError
-from fs_runtime.grid import GRID_STEP
+from fs_runtime.grid import radius_cost
 from fs_runtime.noise import Seed
 
 SCHEMA: Literal["fs-runtime/feature-certificate/1"] = "fs-runtime/feature-certificate/1"
@@ -61,7 +61,7 @@ class ImageFacts:
     @property
     def grid_cost(self) -> float:
         """What the grid takes from a radius at the graph's input (docs/theory.md section 8)."""
-        return self.grid_distance + 0.5 * GRID_STEP * math.sqrt(self.values)
+        return radius_cost(self.grid_distance, self.values)
 
     def original_radius(self, radius: float) -> float:
         """The l2 radius over the original image's [0, 1] pixels that ``radius`` at the graph covers (section 7)."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fs_runtime.grid import GRID_STEP, to_grid
+from fs_runtime.grid import GRID_STEP, radius_cost, to_grid
 
 
 def test_to_grid_is_exact_and_fp32_when_magnitudes_are_below_16() -> None:
@@ -30,3 +30,16 @@ def test_to_grid_keeps_the_ends_of_the_pixel_range_when_given_them(value: float)
 
 def test_to_grid_does_not_exceed_one_when_value_is_just_below_one() -> None:
     assert to_grid(np.nextafter(np.ones(1, np.float32), np.float32(0.0)))[0] == 1.0
+
+
+def test_radius_cost_covers_the_move_when_both_images_are_put_on_the_grid() -> None:
+    # of two images a radius apart, each moved by at most half a step: the moved ones are nearer than radius + cost
+    random = np.random.default_rng(2)
+    image = random.random(768)
+    attacked = image + 0.01 * random.standard_normal(768)
+    before = np.linalg.norm(attacked - image)
+    moved = to_grid(image).astype(np.float64)
+    after = np.linalg.norm(to_grid(attacked) - moved)
+    distance = float(np.linalg.norm(moved - image))
+    assert 0.0 < distance < radius_cost(distance, 768) < 2.0 * 0.5 * GRID_STEP * 768**0.5 + 1e-12
+    assert after <= before + radius_cost(distance, 768)

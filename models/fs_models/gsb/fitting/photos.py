@@ -23,7 +23,6 @@ _HELD_OUT_SHARE = 0.08
 _FEWEST_HELD_OUT, _MOST_HELD_OUT = 4, 64
 _ROOM = 1.4  # short side of a stored photo, in units of the encoder's input
 _MEMORY = 2 << 30
-_LISTED = 64
 
 Uint8 = npt.NDArray[np.uint8]
 
