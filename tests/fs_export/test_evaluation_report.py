@@ -76,8 +76,8 @@ def test_show_evaluation_cuts_nothing_off_when_the_terminal_is_80_wide(capsys: p
     assert max(map(len, lines)) <= 80
     text = " ".join(" ".join(lines).split())
     assert "FS + GSB 0.125 0.812 0.912 0.612 67% (134/200) 100% 0.29" in text
-    assert "FS + GSB 0.125 -0.12 -0.12 -0.12 -0.12 -0.12 -0.12" in text
+    assert "FS + GSB 0.125 -0.13 -0.13 -0.13 -0.13 -0.13 -0.13" in text
     # The words of an attack may fold; its numbers may not.
     assert "67% (134/200) 62% (123/200) 0.77 -0.43" in text
-    assert "FS + GSB l2 0.125 0.125 54.3 135.8 13.1 131.0 0/4000" in text
+    assert "FS + GSB l2 0.125 0.125 54.3 135.8 13.1 131.1 0/4000" in text
     assert "smoothed smoothed smoothed" in text

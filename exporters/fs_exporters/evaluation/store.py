@@ -1,9 +1,9 @@
 """The folder of an evaluation: results as they come, from which an interrupted run goes on."""
 
 import os
-import shutil
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ SETTINGS_SCHEMA = "fs-export/evaluation-settings/1"
 _LINES = "results.jsonl"
 _FEATURES = "features"
 _WRITTEN = ("evaluation.json", "evaluation.md")
+_KEPT = re.compile(r"[0-9a-f]{32}\.safetensors")
 
 
 class ResultsFolder:
@@ -136,8 +137,13 @@ class ResultsFolder:
     def _clear(self) -> None:
         for name in (_LINES, *_WRITTEN):
             (self._root / name).unlink(missing_ok=True)
-        if (self._root / _FEATURES).exists():
-            shutil.rmtree(self._root / _FEATURES)
+        folder = self._root / _FEATURES
+        if folder.is_dir():
+            for path in folder.iterdir():
+                if _KEPT.fullmatch(path.name):
+                    path.unlink()
+            with suppress(OSError):  # something else lies in it
+                folder.rmdir()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from fs_exporters.evaluation.summary import ANY, AttackSummary, Count, Summary, SystemSummary
 from fs_exporters.evaluation.systems import TITLES
+from fs_runtime.rounding import rounded_down, rounded_up
 
 Facts = dict[str, Any]
 _NOTHING = "-"
@@ -77,7 +78,7 @@ def warnings(facts: Facts, summary: Summary) -> tuple[str, ...]:
         checked = sum(attack.checked for attack in summary.attacks if attack.goal == ANY)
         made.append(
             f"{broken} of {checked} attacks turned a feature further than certified even by a lower confidence bound, "
-            f"which chance does at most {2.0 * facts['alpha']:g} of the time each: report this as a bug."
+            f"which chance does at most {4.0 * facts['alpha']:g} of the time each: report this as a bug."
         )
     made += [
         f"{TITLES[own.system]} at sigma {own.sigma:g}, {_norm(own)}, {own.goal}: the attack transferred from the bare "
@@ -230,8 +231,8 @@ def _number(value: float | None) -> str:
 
 
 def _cosine(cosine: float) -> str:
-    return _VACUOUS if cosine == -1.0 else f"{cosine:.2f}"
+    return _VACUOUS if cosine == -1.0 else rounded_down(cosine, 2)
 
 
 def _angle(degrees: float | None) -> str:
-    return _NOTHING if degrees is None else _VACUOUS if degrees == 180.0 else f"{degrees:.1f}"
+    return _NOTHING if degrees is None else _VACUOUS if degrees == 180.0 else rounded_up(degrees, 1)

@@ -339,6 +339,19 @@ def test_evaluate_encoder_refuses_when_the_folder_holds_results(tmp_path: Path) 
     evaluate_encoder(Phase(), tmp_path / "photos", settings, EvaluationPlaces(tmp_path / "out", overwrite=True))
 
 
+def test_evaluate_encoder_keeps_what_it_did_not_write_when_overwriting(tmp_path: Path) -> None:
+    photos(tmp_path / "photos", 2)
+    features = tmp_path / "out" / "features"
+    features.mkdir(parents=True)
+    old = features / f"{'0' * 32}.safetensors"
+    for path in (features / "mine.txt", old):
+        path.write_text("hello")
+    settings = replace(SETTINGS, goals=("turn",), norms=("l2",))
+    evaluate_encoder(Phase(), tmp_path / "photos", settings, EvaluationPlaces(tmp_path / "out", overwrite=True))
+    assert (features / "mine.txt").read_text() == "hello"
+    assert not old.exists()
+
+
 def test_evaluate_encoder_refuses_a_file_of_something_else_when_resumed(tmp_path: Path) -> None:
     photos(tmp_path / "photos", 2)
     (tmp_path / "out").mkdir()
