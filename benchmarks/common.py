@@ -101,7 +101,7 @@ def progress_bar() -> Progress:
 
 @contextmanager
 def bundle_folder(
-    given: Path | None, *, sigma: float, noise_batch: int, threads: int, model: str = MODEL
+    given: Path | None, *, sigma: float, noise_batch: int, threads: int, model: str = MODEL, gsb: str = "none"
 ) -> Iterator[Path]:
     """``given``, or a bundle of ``model`` exported for as long as the context lasts."""
     if given is not None:
@@ -111,7 +111,7 @@ def bundle_folder(
 
     with tempfile.TemporaryDirectory() as folder, console.status(f"exporting {model}"):
         output = Path(folder) / "bundle"
-        fs_export.export(model, sigma=sigma, noise_batch=noise_batch, output=output, threads=threads)
+        fs_export.export(model, sigma=sigma, noise_batch=noise_batch, output=output, threads=threads, gsb=gsb)
         yield output
 
 
