@@ -196,10 +196,11 @@ class _Fit:
             crops = CROPS if device.type == "cpu" else CROPS_ON_GPU
             stage = PurifierStage(self.encoder, inner, maker, crops, takes_crops(self.encoder, device))
             for batch in ahead(lambda step: stage.batch(step, self._purified(step)), learner.steps):
-                before = self._purified(learner.steps)
                 parts = batch.parts(self.workers.count, self.workers.device)
                 try:
-                    loss = learner.learn(parts, partial(stage.loss, progress=before), self.workers, before)
+                    # The batch's own progress: an encoder of one size takes no batch that was made for pixels alone.
+                    lost = partial(stage.loss, progress=batch.progress)
+                    loss = learner.learn(parts, lost, self.workers, batch.progress)
                 except DivergedError as error:
                     self._diverged(learner, good, f"{error} of the purifier")
                     return
