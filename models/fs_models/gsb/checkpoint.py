@@ -19,7 +19,7 @@ from fs_models.gsb.diffusers_folder import make_network
 from fs_models.gsb.diffusion import DiffusionPurifier, DiffusionSizes
 from fs_models.gsb.mapper import PooledMapper, PooledMapperSizes, TokenMapper, TokenMapperSizes
 from fs_models.gsb.unet import UNetPurifier, UNetSizes
-from fs_runtime.errors import InputError
+from fs_runtime.errors import FsError, InputError
 from fs_runtime.files import write_together
 
 CONFIG = "config.json"
@@ -27,6 +27,9 @@ WEIGHTS = "gsb.safetensors"
 _PURIFIER, _MAPPER = "purifier.", "mapper."
 _LARGEST_CONFIG = 1 << 20
 _SCHEMA: Final = 2
+
+MOST_SIGMAS = 16
+"""That one booster may serve."""
 
 PurifierSizes = UNetSizes | DiffusionSizes
 MapperSizes = PooledMapperSizes | TokenMapperSizes
@@ -99,7 +102,7 @@ class GsbConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     schema_version: Literal[2] = _SCHEMA
     encoder: FittedEncoder
     sigmas: Annotated[
-        tuple[Annotated[float, msgspec.Meta(gt=0.0, le=2.0)], ...], msgspec.Meta(min_length=1, max_length=16)
+        tuple[Annotated[float, msgspec.Meta(gt=0.0, le=2.0)], ...], msgspec.Meta(min_length=1, max_length=MOST_SIGMAS)
     ]
     purifier: PurifierSizes | None
     mapper: MapperSizes | None
@@ -217,12 +220,18 @@ def write_checkpoint(folder: Path, config: GsbConfig, purifier: nn.Module | None
     The files take their places one after the other: should only the first do so, reading them is refused.
 
     Raises:
+        FsError: a weight is beyond what fp16 holds; nothing was written.
         OSError: the folder cannot be written.
     """
     tensors: dict[str, torch.Tensor] = {}
     for part, prefix in ((purifier, _PURIFIER), (mapper, _MAPPER)):
         for name, tensor in ({} if part is None else part.state_dict()).items():
-            tensors[prefix + name] = rounded(tensor).contiguous().cpu()
+            tensors[prefix + name] = kept = rounded(tensor).contiguous().cpu()
+            if kept.is_floating_point() and not bool(torch.isfinite(kept).all()):
+                raise FsError(
+                    f"{prefix + name} reaches {float(tensor.abs().max()):g}, and a booster's fp16 ends at "
+                    f"{torch.finfo(torch.float16).max:g}: {folder} is as it was; fit with another --seed"
+                )
     folder.mkdir(parents=True, exist_ok=True)
     weights = save_tensors(tensors)
     config = msgspec.structs.replace(config, weights_sha256=_digest(weights))

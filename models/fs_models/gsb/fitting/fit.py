@@ -26,7 +26,6 @@ from fs_models.gsb.checkpoint import (
     make_mapper,
     make_purifier,
     read_checkpoint,
-    rounded,
     write_checkpoint,
 )
 from fs_models.gsb.diffusers_folder import read_diffusers_folder
@@ -324,14 +323,14 @@ class _Fit:
         write_curve(self.request.output, curve)
 
     def _finish(self, purifier: nn.Module, mapper: nn.Module, first: int, second: int) -> FitResult:
-        """Write the checkpoint, read it back, and judge what was read."""
+        """Write the checkpoint, read it back, and judge what was read; only then the state has served."""
         output = self.request.output
         untold = GsbConfig(
             encoder=self.fitted, sigmas=self.request.sigmas, purifier=self.purifier_sizes, mapper=self.mapper_sizes
         )
-        kept = purifier, mapper
-        for part in kept:
-            part.load_state_dict({name: rounded(value).to(value.dtype) for name, value in part.state_dict().items()})
+        write_checkpoint(output, untold, purifier, mapper)
+        read = read_checkpoint(output)
+        kept = [None if part is None else part.to(self.workers.device) for part in (read.purifier, read.mapper)]
         verdict = self.judge.look(*kept, draws=_LAST_DRAWS)
         training = Training(
             photos=len(self.photos.fitted),
@@ -352,8 +351,8 @@ class _Fit:
             stopped_early=self.trouble,
         )
         write_checkpoint(output, msgspec.structs.replace(untold, training=training), *kept)
-        (output / STATE).unlink(missing_ok=True)
         read = read_checkpoint(output)
+        (output / STATE).unlink(missing_ok=True)
         self.on_stage(f"with the booster: {_words(verdict)}")
         if self.trouble is not None:
             raise FsError(f"{self.trouble}: {output} holds what was good until then; look at the photos of --data")

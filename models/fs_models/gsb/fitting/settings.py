@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fs_models.gsb.checkpoint import MOST_SIGMAS
 from fs_runtime.errors import InputError
 from fs_runtime.noise import LARGEST_SIGMA
 
@@ -48,6 +49,8 @@ class FitRequest:
         """
         if not self.sigmas:
             raise InputError("--sigma needs at least one number, such as --sigma 0.25")
+        if len(self.sigmas) > MOST_SIGMAS:
+            raise InputError(f"--sigma may name {MOST_SIGMAS} numbers, not {len(self.sigmas)}: fit several boosters")
         for sigma in self.sigmas:
             if not 0.0 < sigma <= LARGEST_SIGMA:
                 raise InputError(

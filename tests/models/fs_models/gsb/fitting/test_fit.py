@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -19,7 +20,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from fs_models.gsb import read_checkpoint
-from fs_models.gsb.fitting import FitProgress, FitRequest, fit_booster, mapper_stage, purifier_stage
+from fs_models.gsb.fitting import FitProgress, FitRequest, fit, fit_booster, mapper_stage, purifier_stage
+from fs_models.gsb.fitting.judge import Judge
 from fs_models.gsb.fitting.state import STATE
 from fs_runtime.errors import FsError, InputError
 
@@ -210,12 +212,58 @@ def test_fit_writes_nothing_when_the_loss_never_was_a_number(
     assert list((tmp_path / "gsb").iterdir()) == []
 
 
+@pytest.mark.parametrize("trouble", ["a weight beyond fp16", "an unreadable booster"])
+def test_fit_keeps_the_state_when_the_booster_cannot_be_kept(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    request = FitRequest(photos, (0.25,), tmp_path / "gsb", steps=2)
+    real = fit.averaged
+
+    def far(module: torch.nn.Module, average: dict[str, torch.Tensor]) -> torch.nn.Module:
+        made = real(module, average)
+        next(iter(made.parameters())).flatten()[0] = 1e6
+        return made
+
+    def unreadable(folder: Path) -> Any:
+        raise InputError("it cannot be read")
+
+    with monkeypatch.context() as patch:
+        if trouble == "a weight beyond fp16":
+            patch.setattr(fit, "averaged", far)
+        else:
+            patch.setattr(fit, "read_checkpoint", unreadable)
+        with pytest.raises(FsError, match=r"cannot be read|purifier\..* reaches 1e\+06.*fp16 ends at 65504"):
+            _fit(request)
+    assert (request.output / STATE).exists()
+    assert (request.output / "gsb.safetensors").exists() == (trouble == "an unreadable booster")
+    if trouble == "an unreadable booster":
+        assert _fit(replace(request, resume=True)).config.training is not None
+        assert not (request.output / STATE).exists()
+
+
+def test_fit_judges_what_was_read_when_it_was_rounded(photos: Path, tmp_path: Path) -> None:
+    judged: list[Any] = []
+    real = Judge.look
+
+    def look(self: Judge, *parts: Any, **options: Any) -> Any:
+        judged.append(parts)
+        return real(self, *parts, **options)
+
+    with mock.patch.object(Judge, "look", look):
+        _fit(FitRequest(photos, (0.25,), tmp_path / "gsb", steps=2))
+    read = read_checkpoint(tmp_path / "gsb")
+    for judged_part, part in zip(judged[-1], (read.purifier, read.mapper), strict=True):
+        assert part is not None
+        assert all(torch.equal(value, judged_part.state_dict()[name]) for name, value in part.state_dict().items())
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"sigmas": ()}, "--sigma"),
         ({"sigmas": (0.1, -1.0)}, "--sigma must lie"),
         ({"sigmas": (0.1, 0.1)}, "twice"),
+        ({"sigmas": tuple(0.05 * each for each in range(1, 18))}, "--sigma may name 16 numbers, not 17"),
         ({"steps": 0}, "--steps"),
         ({"minutes": 0.0}, "--minutes"),
         ({"resume": True}, "no interrupted fit"),
