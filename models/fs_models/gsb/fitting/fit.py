@@ -141,6 +141,8 @@ class _Fit:
         purifier, mapper = self._untrained()
         first = Learner(purifier, _RATES["diffusion" if request.diffusion else "unet"])
         second = Learner(mapper, _RATES["mapper"])
+        if request.overwrite:  # not before everything that may be refused was looked at
+            (request.output / STATE).unlink(missing_ok=True)
         self._since = time.monotonic()
         if state is not None:
             self._before, self.samples, self.points = state.seconds, state.samples, list(state.points)
@@ -452,7 +454,6 @@ def _check_output(request: FitRequest) -> None:
         return
     interrupted = (output / STATE).exists()
     if request.overwrite and (interrupted or (output / WEIGHTS).exists()):
-        (output / STATE).unlink(missing_ok=True)
         return
     if request.overwrite:
         raise InputError(f"{output} holds no booster, and --overwrite replaces nothing else: choose another -o")

@@ -212,6 +212,25 @@ def test_fit_writes_nothing_when_the_loss_never_was_a_number(
     assert list((tmp_path / "gsb").iterdir()) == []
 
 
+def test_fit_keeps_an_interrupted_one_when_it_is_refused_in_spite_of_overwrite(photos: Path, tmp_path: Path) -> None:
+    request = FitRequest(photos, (0.25,), tmp_path / "gsb", steps=2)
+
+    def stop(now: FitProgress) -> None:
+        if now.stage == "mapper":
+            raise _StopError
+
+    with pytest.raises(_StopError):
+        _fit(request, on_progress=stop)
+    state = (request.output / STATE).read_bytes()
+    few = tiny_photos.save(tmp_path / "few", 3)
+    for changes in ({"data": few}, {"diffusion": tmp_path / "nowhere"}):
+        with pytest.raises(InputError):
+            _fit(replace(request, overwrite=True, **changes))  # type: ignore[arg-type]
+        assert (request.output / STATE).read_bytes() == state
+    _fit(replace(request, overwrite=True))
+    assert not (request.output / STATE).exists()
+
+
 @pytest.mark.parametrize("trouble", ["a weight beyond fp16", "an unreadable booster"])
 def test_fit_keeps_the_state_when_the_booster_cannot_be_kept(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
