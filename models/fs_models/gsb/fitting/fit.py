@@ -26,9 +26,11 @@ from fs_models.gsb.checkpoint import (
     make_mapper,
     make_purifier,
     read_checkpoint,
+    weights_sha256,
     write_checkpoint,
 )
 from fs_models.gsb.diffusers_folder import read_diffusers_folder
+from fs_models.gsb.diffusion import DiffusionPurifier
 from fs_models.gsb.fitting.crops import CropMaker, ahead
 from fs_models.gsb.fitting.curve import Curve, Point, latest_scores, write_curve
 from fs_models.gsb.fitting.inner import watched
@@ -108,8 +110,9 @@ def fit_booster(
     request.output.mkdir(parents=True, exist_ok=True)
     fitted = FittedEncoder.of(encoder)
     frozen = frozen_for_training(encoder, device)
-    with workers(threads or default_threads(), device, CROPS) as crew:
-        return _Fit(frozen, fitted, request, photos, crew, on_progress, on_stage).run()
+    threads = threads or default_threads()
+    with workers(threads, device, CROPS) as crew:
+        return _Fit(frozen, fitted, request, photos, threads, crew, on_progress, on_stage).run()
 
 
 @dataclass
@@ -120,6 +123,7 @@ class _Fit:
     fitted: FittedEncoder
     request: FitRequest
     photos: Photos
+    threads: int
     workers: Workers
     on_progress: Watch
     on_stage: Tell
@@ -132,13 +136,13 @@ class _Fit:
     def run(self) -> FitResult:
         """Both stages, and the checkpoint."""
         request = self.request
-        self.asked = _asked(request, self.fitted, self.photos)
+        purifier, mapper = self._untrained()
+        self.asked = _asked(request, self.fitted, self.photos, self.workers.device, purifier)
         state, tensors = read_state(request.output, self.asked) if request.resume else (None, {})
         pixels = torch.from_numpy(self.photos.judged(self.encoder.spec)).to(self.workers.device)
         self.judge = Judge.of(self.encoder, pixels, request.sigmas, request.seed, self.workers)
         self.bare = self.judge.look(None, None, draws=_LAST_DRAWS)
         self.on_stage(f"without a booster: {_words(self.bare)}")
-        purifier, mapper = self._untrained()
         first = Learner(purifier, _RATES["diffusion" if request.diffusion else "unet"])
         second = Learner(mapper, _RATES["mapper"])
         if request.overwrite:  # not before everything that may be refused was looked at
@@ -147,6 +151,11 @@ class _Fit:
         if state is not None:
             self._before, self.samples, self.points = state.seconds, state.samples, list(state.points)
             self.on_stage(f"resumed after step {state.step} of the {state.stage}")
+            if state.threads != self.threads and self.workers.device.type == "cpu":
+                self.on_stage(
+                    f"with {self.threads} threads, not {state.threads} as before: sums are made in another order, so "
+                    "the weights will differ by rounding from those of a fit with one number of threads"
+                )
             first.restore(_part(tensors, "purifier."), state.purifier_steps)
         if state is None or state.stage == "purifier":
             self._fit_purifier(first)
@@ -314,6 +323,7 @@ class _Fit:
             step=last.step,
             seconds=last.seconds,
             samples=last.samples,
+            threads=self.threads,
             purifier_steps=purifier_steps,
             points=tuple(self.points),
         )
@@ -429,7 +439,9 @@ def _mapper_sizes(tap: str, shape: tuple[int, ...]) -> MapperSizes:
     return PooledMapperSizes(dimension=math.prod(shape))
 
 
-def _asked(request: FitRequest, fitted: FittedEncoder, photos: Photos) -> dict[str, str]:
+def _asked(
+    request: FitRequest, fitted: FittedEncoder, photos: Photos, device: torch.device, untrained: nn.Module
+) -> dict[str, str]:
     """What a fit must have in common with the one that it goes on from."""
     names = [path.relative_to(photos.folder).as_posix() for path in (*photos.fitted, *photos.held_out)]
     return {
@@ -437,10 +449,19 @@ def _asked(request: FitRequest, fitted: FittedEncoder, photos: Photos) -> dict[s
         "--steps": str(request.steps),
         "--minutes": str(request.minutes),
         "--seed": str(request.seed),
-        "--diffusion": str(request.diffusion),
+        "--diffusion": _pretrained(untrained),
+        "--device": device.type,
         "encoder": f"{fitted.weights_sha256[:12]}, tap {fitted.tap}",
+        "input size": f"{fitted.height} x {fitted.width}",
         "photos": f"{len(names)} ({hashlib.sha256(repr(sorted(names)).encode()).hexdigest()[:12]})",
     }
+
+
+def _pretrained(purifier: nn.Module) -> str:
+    if not isinstance(purifier, DiffusionPurifier):
+        return "none"
+    known = weights_sha256(purifier).encode() + msgspec.json.encode(purifier.sizes)
+    return f"of a network with hash {hashlib.sha256(known).hexdigest()[:12]}"
 
 
 def _check_output(request: FitRequest) -> None:

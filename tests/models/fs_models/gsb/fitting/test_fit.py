@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import msgspec
 import pytest
 import torch
-from helpers import tiny_gsb, tiny_photos, tiny_torch
+from helpers import tiny_blocks, tiny_gsb, tiny_photos, tiny_torch
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -229,6 +230,33 @@ def test_fit_keeps_an_interrupted_one_when_it_is_refused_in_spite_of_overwrite(p
         assert (request.output / STATE).read_bytes() == state
     _fit(replace(request, overwrite=True))
     assert not (request.output / STATE).exists()
+
+
+def test_fit_names_both_sides_when_it_is_resumed_for_another_input_size_or_device(photos: Path, tmp_path: Path) -> None:
+    request = FitRequest(photos, (0.25,), tmp_path / "gsb", steps=2)
+
+    def stop(now: FitProgress) -> None:
+        if now.stage == "mapper":
+            raise _StopError
+
+    encoder = tiny_blocks.flexible()
+    with pytest.raises(_StopError):
+        fit_booster(encoder, request, threads=1, on_progress=stop)
+    other = tiny_blocks.flexible()
+    other.spec = replace(other.spec, height=24)
+    again = replace(request, resume=True)
+    with pytest.raises(InputError, match="of a fit with input size 32 x 32, not 24 x 32"):
+        fit_booster(other, again, threads=1)
+    state, tensors = fit.read_state(request.output, {})
+    fit.write_state(
+        request.output, msgspec.structs.replace(state, request=state.request | {"--device": "cuda"}), tensors
+    )
+    with pytest.raises(InputError, match="of a fit with --device cuda, not cpu"):
+        fit_booster(encoder, again, threads=1)
+    fit.write_state(request.output, state, tensors)
+    said: list[str] = []
+    fit_booster(encoder, again, threads=2, on_stage=said.append)
+    assert any(line.startswith("with 2 threads, not 1 as before") and "rounding" in line for line in said)
 
 
 @pytest.mark.parametrize("trouble", ["a weight beyond fp16", "an unreadable booster"])
