@@ -259,6 +259,38 @@ def test_fit_names_both_sides_when_it_is_resumed_for_another_input_size_or_devic
     assert any(line.startswith("with 2 threads, not 1 as before") and "rounding" in line for line in said)
 
 
+def test_fit_tunes_the_network_when_it_is_given_a_diffusion_one(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(fit._RATES, "diffusion", 5e-3)
+    pytest.importorskip("diffusers", reason="diffusers is not installed: pip install 'fs-export[diffusion]'")
+    network = tiny_gsb.save_diffusion(tmp_path / "unet")
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    request = FitRequest(photos, (0.25,), tmp_path / "gsb", steps=12, diffusion=tmp_path / "unet")
+
+    def stop(now: FitProgress) -> None:
+        if now.stage == "mapper":
+            raise _StopError
+
+    with pytest.raises(_StopError):
+        _fit(request, on_progress=stop)
+    again = replace(request, resume=True)
+    tiny_gsb.save_diffusion(tmp_path / "other", seed=1)
+    with pytest.raises(
+        InputError, match=r"a fit with --diffusion of a network with hash \w{12}, not of a network with "
+    ):
+        _fit(replace(again, diffusion=tmp_path / "other"))
+    (tmp_path / "unet").rename(tmp_path / "moved")  # the same weights, wherever they lie
+    result = _fit(replace(again, diffusion=tmp_path / "moved"))
+    assert result.config.kind == "diffusion + pooled"
+    read = read_checkpoint(result.path).purifier
+    assert read is not None
+    after = {name.removeprefix("network."): value for name, value in read.state_dict().items()}
+    assert after.keys() == before.keys()
+    change = max(float((value - before[name]).abs().max()) for name, value in after.items())
+    assert change > 1e-3  # by fp16 alone it is less
+
+
 @pytest.mark.parametrize("trouble", ["a weight beyond fp16", "an unreadable booster"])
 def test_fit_keeps_the_state_when_the_booster_cannot_be_kept(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
