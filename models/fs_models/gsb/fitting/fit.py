@@ -94,7 +94,7 @@ def fit_booster(
         request: what is asked for.
         threads: on the CPU; default: the cores this process may use.
         on_progress: called now and then.
-        on_stage: called with a line for each finished step.
+        on_stage: called with a line for each finished part, and for each look at the held-out photos.
         on_photos: called with (files read, files in all).
 
     Raises:
@@ -221,7 +221,7 @@ class _Fit:
                     looks = int(LOOKS * now)
                     verdict = self.judge.look(averaged(copied, learner.average), None)
                     good = _copied(learner.average)
-                    self._keep("purifier", learner.steps, pace.mean_loss, verdict)
+                    self._keep("purifier", learner.steps, now, pace, verdict)
                     self._save(learner.steps, _named("purifier.", learner.tensors()))
                     pace.begin_look()
                 self.on_progress(pace.progress("purifier", learner.steps, now, self.seconds, self.points))
@@ -279,7 +279,7 @@ class _Fit:
                 looks = int(LOOKS * now)
                 verdict = self.judge.verdict(raws, averaged(copied, learner.average))
                 chosen.offer(verdict, learner.average)
-                self._keep("mapper", learner.steps, pace.mean_loss, verdict)
+                self._keep("mapper", learner.steps, now, pace, verdict)
                 self._save(
                     first.steps,
                     _named("purifier.", first.tensors())
@@ -299,20 +299,25 @@ class _Fit:
             raise FsError(f"{what}, before there was anything good: nothing was written; look at the photos of --data")
         learner.average, self.trouble = good, what
 
-    def _keep(self, stage: str, step: int, loss: float, verdict: Verdict) -> None:
-        """Add a look to the curve."""
+    def _keep(self, stage: str, step: int, share: float, pace: "_Pace", verdict: Verdict) -> None:
+        """Add a look to the curve, and tell of it."""
         self.points.append(
             Point(
                 stage=stage,
                 step=step,
                 seconds=self.seconds,
                 samples=self.samples,
-                loss=loss,
+                loss=pace.mean_loss,
                 scores={f"{sigma:g}": score for sigma, score in verdict.scores.items()},
                 between=verdict.between,
             )
         )
         self._draw()
+        now = pace.progress(stage, step, share, self.seconds, self.points)
+        self.on_stage(
+            f"{stage}, step {step}, {self.seconds / 60.0:.1f} min: loss {now.loss:.3f}, {_words(verdict)}; "
+            f"{now.images_per_second:.0f} images/s, {now.seconds_left / 60.0:.1f} min left of it"
+        )
 
     def _save(self, purifier_steps: int, tensors: dict[str, torch.Tensor]) -> None:
         """Make the fit able to go on from the last look."""

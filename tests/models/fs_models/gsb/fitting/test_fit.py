@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -38,6 +39,12 @@ with tiny_gsb.small_fits():
     fit_booster(tiny_torch.tiny_adapter(), request, threads=1)
 """
 
+LOOK = re.compile(
+    r"(?P<stage>purifier|mapper), step (?P<step>\d+), \d+\.\d min: loss \d+\.\d{3}, "
+    r"held-out robustness score 0\.\d{4} at sigma 0\.1, 0\.\d{4} at sigma 0\.25; "
+    r"mean cosine between photos -?[01]\.\d{3}; \d+ images/s, \d+\.\d min left of it"
+)
+
 
 @pytest.fixture(autouse=True)
 def _small() -> Iterator[None]:
@@ -60,8 +67,10 @@ def _fit(request: FitRequest, tap: str = "pooled", **watch: Any) -> Any:
 @pytest.mark.parametrize("tap", ["pooled", "tokens"])
 def test_fit_writes_a_booster_and_its_curve_when_done(photos: Path, tmp_path: Path, tap: str) -> None:
     seen: list[FitProgress] = []
+    said: list[str] = []
     output = tmp_path / "gsb"
-    result = _fit(FitRequest(photos, (0.1, 0.25), output, steps=6), tap, on_progress=seen.append)
+    request = FitRequest(photos, (0.1, 0.25), output, steps=6)
+    result = _fit(request, tap, on_progress=seen.append, on_stage=said.append)
     assert sorted(path.name for path in output.iterdir()) == [
         "config.json",
         "curve.json",
@@ -75,6 +84,8 @@ def test_fit_writes_a_booster_and_its_curve_when_done(photos: Path, tmp_path: Pa
     assert all(0.0 <= score.with_gsb <= 1.0 for score in training.scores)
     curve = json.loads((output / "curve.json").read_text())
     assert {point["stage"] for point in curve["points"]} == {"purifier", "mapper"}
+    looks = [(match["stage"], int(match["step"])) for line in said if (match := LOOK.fullmatch(line))]
+    assert looks == [(point["stage"], point["step"]) for point in curve["points"]]
     assert set(curve["bare"]) == {"0.1", "0.25"}
     with Image.open(output / "curve.png") as picture:
         assert (
