@@ -39,7 +39,7 @@ from fs_models.gsb.fitting.learner import DivergedError, Learner
 from fs_models.gsb.fitting.mapper_stage import collect
 from fs_models.gsb.fitting.photos import Photos
 from fs_models.gsb.fitting.purifier_stage import CROPS, CROPS_ON_GPU, PurifierStage, takes_crops
-from fs_models.gsb.fitting.settings import DEFAULT_STEPS, FitProgress, FitRequest
+from fs_models.gsb.fitting.settings import DEFAULT_STEPS, MOST_MAPPER_STEPS, FitProgress, FitRequest
 from fs_models.gsb.fitting.state import STATE, FitState, read_state, write_state
 from fs_models.gsb.fitting.workers import Workers, workers
 from fs_models.gsb.mapper import PooledMapperSizes, TokenMapperSizes
@@ -52,7 +52,6 @@ LOOKS = 12
 
 _RATES = {"unet": 1e-3, "diffusion": 2e-5, "mapper": 5e-4}
 _PURIFIER_SHARE, _FEATURES_UNTIL = 0.82, 0.94
-_MOST_MAPPER_STEPS = 3000
 _LAST_DRAWS, _MAPPER_DRAWS = 2, 2
 _MOST_BETWEEN = 0.05
 """How much nearer to each other the features of different photos may come: beyond it, they are only drawn together."""
@@ -70,12 +69,14 @@ class FitResult:
         config: what it says of itself.
         sha256: its hash.
         skipped: names of photos that could not be read.
+        repeated: names of photos that have the same pixels as one before them; they were skipped too.
     """
 
     path: Path
     config: GsbConfig
     sha256: str
     skipped: tuple[str, ...]
+    repeated: tuple[str, ...]
 
 
 def fit_booster(
@@ -249,7 +250,7 @@ class _Fit:
             sigma: [self.judge.raw(purifier, sigma, draw) for draw in range(_MAPPER_DRAWS)]
             for sigma in self.request.sigmas
         }
-        steps = min(self.request.steps or _MOST_MAPPER_STEPS, _MOST_MAPPER_STEPS)
+        steps = min(self.request.steps or MOST_MAPPER_STEPS, MOST_MAPPER_STEPS)
         copied, pace, started = copy.deepcopy(learner.module), _Pace(self.seconds), self.seconds
         chosen = _Chosen(self.judge.clean_between + _MOST_BETWEEN)
         chosen.offer(self.judge.verdict(raws, averaged(copied, learner.average)), learner.average)
@@ -352,7 +353,7 @@ class _Fit:
         training = Training(
             photos=len(self.photos.fitted),
             held_out=len(self.photos.held_out),
-            skipped=len(self.photos.skipped),
+            skipped=len(self.photos.skipped) + len(self.photos.repeated),
             purifier_steps=first,
             mapper_steps=second,
             samples=self.samples,
@@ -373,7 +374,8 @@ class _Fit:
         self.on_stage(f"with the booster: {_words(verdict)}")
         if self.trouble is not None:
             raise FsError(f"{self.trouble}: {output} holds what was good until then; look at the photos of --data")
-        return FitResult(output, read.config, read.sha256, tuple(self.photos.skipped))
+        skipped, repeated = tuple(self.photos.skipped), tuple(self.photos.repeated)
+        return FitResult(output, read.config, read.sha256, skipped, repeated)
 
 
 @dataclass

@@ -181,6 +181,38 @@ def test_fit_skips_and_lists_files_when_they_cannot_be_read(photos: Path, tmp_pa
     assert "1 skipped (broken.jpg)" in said[0]
 
 
+def test_fit_takes_a_photo_once_when_its_pixels_repeat(photos: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(photos, tmp_path / "data"))
+    (data / "more").mkdir()
+    for number in range(4):
+        with Image.open(data / f"{number:03}.png") as picture:
+            picture.save(data / "more" / f"{number}.bmp")
+    said: list[str] = []
+    result = _fit(FitRequest(data, (0.25,), tmp_path / "gsb", steps=1), on_stage=said.append)
+    assert result.repeated == ("more/0.bmp", "more/1.bmp", "more/2.bmp", "more/3.bmp")
+    assert result.config.training is not None
+    assert (result.config.training.skipped, result.config.training.photos, result.skipped) == (4, 16, ())
+    assert "4 skipped as repeated (more/0.bmp, more/1.bmp, more/2.bmp, ...)" in said[0]
+    for number in range(10):
+        (data / f"{number:03}.png").unlink()
+    with pytest.raises(InputError, match="holds 14 photos; a fit needs"):
+        _fit(FitRequest(data, (0.25,), tmp_path / "again", steps=1))
+    (data / "more" / "copy.png").write_bytes((data / "010.png").read_bytes())
+    with pytest.raises(
+        InputError, match=r"holds 14 photos, 1 repeat the pixels of others \(more/copy\.png\); a fit needs"
+    ):
+        _fit(FitRequest(data, (0.25,), tmp_path / "again", steps=1))
+
+
+def test_fit_gives_the_mapper_no_more_steps_than_its_own_limit_when_the_purifier_has_more(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit, "MOST_MAPPER_STEPS", 2)
+    training = _fit(FitRequest(photos, (0.25,), tmp_path / "gsb", steps=3)).config.training
+    assert training is not None
+    assert (training.purifier_steps, training.mapper_steps) == (3, 2)
+
+
 def test_fit_refuses_when_there_are_too_few_photos(tmp_path: Path) -> None:
     data = tiny_photos.save(tmp_path / "data", 15)
     (data / "broken.png").write_bytes(b"")
