@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import msgspec
 import pytest
@@ -22,6 +21,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from fs_models.gsb import read_checkpoint
+from fs_models.gsb.checkpoint import GsbCheckpoint
 from fs_models.gsb.fitting import FitProgress, FitRequest, fit, fit_booster, mapper_stage, purifier_stage
 from fs_models.gsb.fitting.judge import Judge
 from fs_models.gsb.fitting.state import STATE
@@ -365,20 +365,27 @@ def test_fit_keeps_the_state_when_the_booster_cannot_be_kept(
         assert not (request.output / STATE).exists()
 
 
-def test_fit_judges_what_was_read_when_it_was_rounded(photos: Path, tmp_path: Path) -> None:
+def test_fit_judges_what_was_read_when_the_booster_was_written(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     judged: list[Any] = []
-    real = Judge.look
+    reads: list[GsbCheckpoint] = []
+    look = Judge.look
 
-    def look(self: Judge, *parts: Any, **options: Any) -> Any:
+    def spied(self: Judge, *parts: Any, **options: Any) -> Any:
         judged.append(parts)
-        return real(self, *parts, **options)
+        return look(self, *parts, **options)
 
-    with mock.patch.object(Judge, "look", look):
-        _fit(FitRequest(photos, (0.25,), tmp_path / "gsb", steps=2))
-    read = read_checkpoint(tmp_path / "gsb")
-    for judged_part, part in zip(judged[-1], (read.purifier, read.mapper), strict=True):
-        assert part is not None
-        assert all(torch.equal(value, judged_part.state_dict()[name]) for name, value in part.state_dict().items())
+    def read(folder: Path) -> GsbCheckpoint:
+        reads.append(read_checkpoint(folder))
+        return reads[-1]
+
+    monkeypatch.setattr(Judge, "look", spied)
+    monkeypatch.setattr(fit, "read_checkpoint", read)
+    result = _fit(FitRequest(photos, (0.25,), tmp_path / "gsb", steps=2))
+    assert judged[-1] == (reads[0].purifier, reads[0].mapper)
+    assert None not in judged[-1]
+    assert reads[-1].sha256 == result.sha256
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from helpers import tiny_blocks, tiny_gsb, tiny_photos, tiny_torch
 
 from fs_models.encoders import EncoderAdapter
-from fs_models.gsb.fitting import FitRequest, fit_booster, purifier_stage
+from fs_models.gsb.fitting import FitProgress, FitRequest, fit, fit_booster, purifier_stage
 from fs_models.gsb.fitting.crops import CropMaker
 from fs_models.gsb.fitting.inner import watched
 from fs_models.gsb.fitting.photos import Photos
@@ -23,15 +23,29 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_photos.save(tmp_path_factory.mktemp("photos") / "data", 16)
 
 
+class _Clock:
+    """Moves on between a step and the next alone."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def tick(self, _: FitProgress) -> None:
+        self.now += 0.5
+
+
 def test_fit_goes_on_to_features_when_the_clock_moves_on_while_a_batch_of_pixels_is_made(
-    photos: Path, tmp_path: Path
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock = _Clock()
+    monkeypatch.setattr(purifier_stage, "_PIXELS_ONLY", 0.05)
+    monkeypatch.setattr(fit, "time", clock)
+    request = FitRequest(photos, (0.25,), tmp_path / "gsb", minutes=0.1)
     with tiny_gsb.small_fits():
-        result = fit_booster(
-            tiny_blocks.fixed(), FitRequest(photos, (0.25,), tmp_path / "gsb", minutes=0.03), threads=1
-        )
+        result = fit_booster(tiny_blocks.fixed(), request, threads=1, on_progress=clock.tick)
     assert result.config.training is not None
-    assert result.config.training.purifier_steps > 1
+    assert result.config.training.purifier_steps in (10, 11)  # 0.82 of 6 s, in steps of 0.5 s
 
 
 @pytest.mark.parametrize(
