@@ -348,7 +348,9 @@ class _Fit:
         )
         write_checkpoint(output, untold, purifier, mapper)
         read = read_checkpoint(output)
-        kept = [None if part is None else part.to(self.workers.device) for part in (read.purifier, read.mapper)]
+        assert read.purifier is not None
+        assert read.mapper is not None
+        kept = read.purifier.to(self.workers.device), read.mapper.to(self.workers.device)
         verdict = self.judge.look(*kept, draws=_LAST_DRAWS)
         training = Training(
             photos=len(self.photos.fitted),
