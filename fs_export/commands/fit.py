@@ -42,7 +42,12 @@ def _sigmas(_: click.Context, __: click.Parameter, value: str) -> tuple[float, .
     help="Noise that the booster shall serve, in units of [0, 1] pixels.",
 )
 @options.output("Folder of the booster.")
-@click.option("--steps", type=int, metavar="N", help="Of the purifier. Default: 6000, or as many as --minutes allows.")
+@click.option(
+    "--steps",
+    type=int,
+    metavar="N",
+    help="Of the purifier; the mapper has as many, 3000 at most. Default: 6000, or as many as --minutes allows.",
+)
 @click.option("--minutes", type=float, metavar="M", help="For all of the training.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of crops, noise, first weights, held-out photos.")
 @click.option(
@@ -168,6 +173,7 @@ def _show(result: "FitResult", as_json: bool) -> None:
             "kind": result.config.kind,
             "training": training,
             "skipped": result.skipped,
+            "repeated": result.repeated,
         }
         click.echo(msgspec.json.encode(line))
         return
@@ -183,4 +189,6 @@ def _show(result: "FitResult", as_json: bool) -> None:
     )
     for name in result.skipped:
         click.echo(printable(f"skipped, could not be read: {name}"), err=True)
+    for name in result.repeated:
+        click.echo(printable(f"skipped, the same pixels as another: {name}"), err=True)
     click.echo(printable(f"{result.path}  {result.config.kind}, sha256 {result.sha256}"))

@@ -1,5 +1,6 @@
 """Boosters for the tiny encoder: random ones in no time, and fits of a few steps."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,7 @@ TINY_DIFFUSION: dict[str, Any] = {
     "up_block_types": ["UpBlock2D", "UpBlock2D"],
     "add_attention": False,
 }
+TINY_SCHEDULE: dict[str, Any] = {"_class_name": "DDPMScheduler", "beta_schedule": "linear", "num_train_timesteps": 100}
 
 
 def randomise(module: torch.nn.Module, seed: int = 0, scale: float = 0.2) -> torch.nn.Module:
@@ -53,6 +55,17 @@ def diffusion_sizes() -> DiffusionSizes:
     spec = tiny_torch.tiny_adapter().spec
     kept = tuple(alphas_cumprod({}, Path()))
     return DiffusionSizes(unet=TINY_DIFFUSION, mean=spec.mean, std=spec.std, alphas_cumprod=kept)
+
+
+def save_diffusion(folder: Path, seed: int = 0) -> Any:
+    """A random UNet2DModel and its schedule, as diffusers saves them; the network is given back."""
+    from diffusers import UNet2DModel
+
+    network = UNet2DModel(**{key: value for key, value in TINY_DIFFUSION.items() if key[0] != "_"})
+    randomise(network, seed)
+    network.save_pretrained(folder)
+    (folder / "scheduler_config.json").write_text(json.dumps(TINY_SCHEDULE))
+    return network
 
 
 def mapper_sizes(tap: str) -> PooledMapperSizes | TokenMapperSizes:

@@ -4,7 +4,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import torch
@@ -19,13 +19,17 @@ from fs_models.gsb.diffusers_folder import make_network
 from fs_models.gsb.diffusion import DiffusionPurifier, DiffusionSizes
 from fs_models.gsb.mapper import PooledMapper, PooledMapperSizes, TokenMapper, TokenMapperSizes
 from fs_models.gsb.unet import UNetPurifier, UNetSizes
-from fs_runtime.errors import InputError
+from fs_runtime.errors import FsError, InputError
 from fs_runtime.files import write_together
 
 CONFIG = "config.json"
 WEIGHTS = "gsb.safetensors"
 _PURIFIER, _MAPPER = "purifier.", "mapper."
 _LARGEST_CONFIG = 1 << 20
+_SCHEMA: Final = 2
+
+MOST_SIGMAS = 16
+"""That one booster may serve."""
 
 PurifierSizes = UNetSizes | DiffusionSizes
 MapperSizes = PooledMapperSizes | TokenMapperSizes
@@ -90,15 +94,19 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class GsbConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What ``config.json`` says."""
+    """What ``config.json`` says.
 
-    schema_version: Literal[1] = 1
+    ``weights_sha256`` is of ``gsb.safetensors``, as :func:`write_checkpoint` wrote it beside the configuration.
+    """
+
+    schema_version: Literal[2] = _SCHEMA
     encoder: FittedEncoder
     sigmas: Annotated[
-        tuple[Annotated[float, msgspec.Meta(gt=0.0, le=2.0)], ...], msgspec.Meta(min_length=1, max_length=16)
+        tuple[Annotated[float, msgspec.Meta(gt=0.0, le=2.0)], ...], msgspec.Meta(min_length=1, max_length=MOST_SIGMAS)
     ]
     purifier: PurifierSizes | None
     mapper: MapperSizes | None
+    weights_sha256: str = ""
     training: Training | None = None
 
     @property
@@ -162,20 +170,26 @@ class GsbCheckpoint:
             )
 
 
+class _Version(msgspec.Struct, frozen=True):
+    """What a configuration of any version says."""
+
+    schema_version: int
+
+
 def read_checkpoint(folder: str | Path) -> GsbCheckpoint:
     """Read a booster.
 
     Raises:
-        InputError: it is missing, damaged, or of a kind that this version does not know.
+        InputError: it is missing, damaged, of another version, or of a kind that this version does not know.
     """
     folder = Path(folder)
     config_bytes, weight_bytes = (_read(folder, name) for name in (CONFIG, WEIGHTS))
-    if len(config_bytes) > _LARGEST_CONFIG:
-        raise InputError(f"{folder / CONFIG} is too large to be a booster's: name the folder that fs-export fit wrote")
-    try:
-        config = msgspec.json.decode(config_bytes, type=GsbConfig)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{folder / CONFIG} is no booster's ({error}): fit it again with fs-export fit") from error
+    config = _decoded(config_bytes, folder)
+    if (found := _digest(weight_bytes)) != config.weights_sha256:
+        raise InputError(
+            f"{folder / WEIGHTS} is damaged, or of another fit than {CONFIG} (sha256 {found[:12]}, not "
+            f"{config.weights_sha256[:12]}): copy or fit the booster again"
+        )
     try:
         tensors = load_tensors(weight_bytes)
     except SafetensorError as error:
@@ -191,19 +205,38 @@ def read_checkpoint(folder: str | Path) -> GsbCheckpoint:
     return GsbCheckpoint(folder, config, _digest(config_bytes, weight_bytes), purifier, mapper)
 
 
-def write_checkpoint(folder: Path, config: GsbConfig, purifier: nn.Module | None, mapper: nn.Module | None) -> None:
-    """Write a booster, its weights in fp16; both files appear together.
+def read_config(folder: Path) -> GsbConfig:
+    """What a booster says of itself, without a look at its weights.
 
     Raises:
+        InputError: as for :func:`read_checkpoint`.
+    """
+    return _decoded(_read(folder, CONFIG), folder)
+
+
+def write_checkpoint(folder: Path, config: GsbConfig, purifier: nn.Module | None, mapper: nn.Module | None) -> None:
+    """Write a booster, its weights in fp16, their hash in its configuration.
+
+    The files take their places one after the other: should only the first do so, reading them is refused.
+
+    Raises:
+        FsError: a weight is beyond what fp16 holds; nothing was written.
         OSError: the folder cannot be written.
     """
     tensors: dict[str, torch.Tensor] = {}
     for part, prefix in ((purifier, _PURIFIER), (mapper, _MAPPER)):
         for name, tensor in ({} if part is None else part.state_dict()).items():
-            tensors[prefix + name] = rounded(tensor).contiguous().cpu()
+            tensors[prefix + name] = kept = rounded(tensor).contiguous().cpu()
+            if kept.is_floating_point() and not bool(torch.isfinite(kept).all()):
+                raise FsError(
+                    f"{prefix + name} reaches {float(tensor.abs().max()):g}, and a booster's fp16 ends at "
+                    f"{torch.finfo(torch.float16).max:g}: {folder} is as it was; fit with another --seed"
+                )
     folder.mkdir(parents=True, exist_ok=True)
+    weights = save_tensors(tensors)
+    config = msgspec.structs.replace(config, weights_sha256=_digest(weights))
     encoded = msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
-    write_together({folder / WEIGHTS: save_tensors(tensors), folder / CONFIG: encoded})
+    write_together({folder / WEIGHTS: weights, folder / CONFIG: encoded})
 
 
 def rounded(tensor: torch.Tensor) -> torch.Tensor:
@@ -236,6 +269,22 @@ def weights_sha256(encoder: nn.Module) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _decoded(content: bytes, folder: Path) -> GsbConfig:
+    path, again = folder / CONFIG, "fit it again with fs-export fit"
+    if len(content) > _LARGEST_CONFIG:
+        raise InputError(f"{path} is too large to be a booster's: name the folder that fs-export fit wrote")
+    try:
+        # First of all, as another version may have other fields.
+        version = msgspec.json.decode(content, type=_Version).schema_version
+        if version == _SCHEMA:
+            return msgspec.json.decode(content, type=GsbConfig)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path} is no booster's ({error}): {again}") from error
+    raise InputError(
+        f"{path} was written by another version of fs-export (schema {version}, this one reads {_SCHEMA}): {again}"
+    )
 
 
 def _digest(*contents: bytes) -> str:

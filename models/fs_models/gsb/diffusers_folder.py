@@ -44,12 +44,12 @@ def read_diffusers_folder(folder: Path, spec: EncoderSpec) -> DiffusionPurifier:
     """A pretrained network as the purifier before an encoder.
 
     Args:
-        folder: with ``config.json`` and ``diffusion_pytorch_model.safetensors``; the schedule is read from
-            ``scheduler_config.json`` there or in ``../scheduler``, and else is the usual linear one of 1,000 steps.
+        folder: with ``config.json`` and ``diffusion_pytorch_model.safetensors``, and with the schedule that the network
+            was trained on: ``scheduler_config.json``, there or in ``../scheduler``.
         spec: of the encoder, whose normalisation the purifier undoes and does again.
 
     Raises:
-        InputError: the folder holds no such network, or its pixels are not 3 channels.
+        InputError: the folder holds no such network or no schedule, or its pixels are not 3 channels.
     """
     config = _json(folder / _CONFIG)
     if config.get("_class_name") != _CLASS:
@@ -82,28 +82,53 @@ def alphas_cumprod(schedule: dict[str, Any], folder: Path) -> list[float]:
     Raises:
         InputError: a schedule that is not known.
     """
+    if schedule.get("rescale_betas_zero_snr"):
+        raise InputError(
+            f"{folder} has a schedule with rescale_betas_zero_snr, which is not known: give a network that was trained "
+            "without it"
+        )
+    betas = _betas(schedule, folder)
+    if not bool(((betas > 0.0) & (betas < 1.0)).all()):
+        raise InputError(f"{folder} has a schedule whose betas do not all lie in (0, 1): restore its {_SCHEDULE}")
+    return [float(value) for value in torch.cumprod(1.0 - betas, 0)]
+
+
+def _betas(schedule: dict[str, Any], folder: Path) -> torch.Tensor:
+    """The share of the variance that each step replaces by noise."""
+    if (trained := schedule.get("trained_betas")) is not None:  # they go before everything else, as in diffusers
+        try:
+            betas = torch.tensor(trained, dtype=torch.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{folder} has trained_betas that are no numbers: restore its {_SCHEDULE}") from error
+        if betas.ndim != 1 or not 1 <= len(betas) <= _LARGEST_STEPS:
+            raise InputError(f"{folder} has trained_betas that are no list of numbers: restore its {_SCHEDULE}")
+        return betas
     kind, steps = schedule.get("beta_schedule", "linear"), int(schedule.get("num_train_timesteps", 1000))
     first, last = float(schedule.get("beta_start", 1e-4)), float(schedule.get("beta_end", 0.02))
     if not 1 <= steps <= _LARGEST_STEPS:
         raise InputError(f"{folder} has a schedule of {steps} steps: restore its {_SCHEDULE}")
     if kind == "linear":
-        betas = torch.linspace(first, last, steps, dtype=torch.float64)
-    elif kind == "scaled_linear":
-        betas = torch.linspace(first**0.5, last**0.5, steps, dtype=torch.float64) ** 2
-    elif kind == "squaredcos_cap_v2":
+        return torch.linspace(first, last, steps, dtype=torch.float64)
+    if kind == "scaled_linear":
+        return torch.linspace(first**0.5, last**0.5, steps, dtype=torch.float64) ** 2
+    if kind == "squaredcos_cap_v2":
         times = torch.linspace(0.0, 1.0, steps + 1, dtype=torch.float64)
         kept = torch.cos((times + 0.008) / 1.008 * torch.pi / 2) ** 2
-        betas = (1.0 - kept[1:] / kept[:-1]).clamp(max=0.999)
-    else:
-        raise InputError(f"{folder} has the schedule {kind!r}: linear, scaled_linear and squaredcos_cap_v2 are known")
-    return [float(value) for value in torch.cumprod(1.0 - betas, 0)]
+        return (1.0 - kept[1:] / kept[:-1]).clamp(max=0.999)
+    raise InputError(f"{folder} has the schedule {kind!r}: linear, scaled_linear and squaredcos_cap_v2 are known")
 
 
 def _schedule(folder: Path) -> dict[str, Any]:
     for path in (folder / _SCHEDULE, folder.parent / "scheduler" / _SCHEDULE):
         if path.is_file():
-            return _json(path)
-    return {}
+            schedule = _json(path)
+            if not schedule.keys() & {"beta_schedule", "trained_betas"}:
+                raise InputError(f"{path} states no betas: a purifier needs a variance-preserving schedule")
+            return schedule
+    raise InputError(
+        f"{folder} has no {_SCHEDULE}, nor has ../scheduler: put that of the network's training there, which the "
+        "save_pretrained of its scheduler writes"
+    )
 
 
 def _json(path: Path) -> dict[str, Any]:

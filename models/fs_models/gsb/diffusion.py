@@ -43,7 +43,6 @@ class DiffusionPurifier(nn.Module):
         super().__init__()
         self.sizes = sizes
         self.network = network
-        self.channels = int(getattr(getattr(network, "config", None), "out_channels", 3))
         kept = torch.tensor(sizes.alphas_cumprod, dtype=torch.float64)
         self.register_buffer("levels", ((1.0 - kept) / kept).sqrt().float(), persistent=False)
         self.register_buffer("mean", torch.tensor(sizes.mean).view(1, 3, 1, 1), persistent=False)

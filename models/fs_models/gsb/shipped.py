@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import msgspec
-
 from fs_models.encoders import EncoderAdapter, EncoderSpec
 from fs_models.gsb.booster import Booster, no_booster
-from fs_models.gsb.checkpoint import CONFIG, GsbConfig, read_checkpoint
+from fs_models.gsb.checkpoint import CONFIG, GsbConfig, read_checkpoint, read_config
 from fs_runtime.errors import InputError
 
 NONE, DEFAULT = "none", "default"
@@ -32,9 +30,18 @@ class ChosenBooster:
 
 @cache
 def shipped() -> dict[Path, GsbConfig]:
-    """Folders of the boosters that come with the package, and what they say of themselves."""
-    paths = sorted(_DATA.glob(f"*/{CONFIG}"))
-    return {path.parent: msgspec.json.decode(path.read_bytes(), type=GsbConfig) for path in paths}
+    """Folders of the boosters that come with the package, and what they say of themselves.
+
+    Raises:
+        InputError: one is damaged.
+    """
+    folders = [path.parent for path in sorted(_DATA.glob(f"*/{CONFIG}"))]
+    try:
+        return {folder: read_config(folder) for folder in folders}
+    except InputError as error:
+        raise InputError(
+            f"a booster that comes with fs-export is damaged ({error}): install fs-export again"
+        ) from error
 
 
 def shipped_for(model: str, tap: str | None, sigma: float) -> Path | None:

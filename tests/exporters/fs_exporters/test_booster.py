@@ -25,6 +25,7 @@ from fs_exporters.verify import verify_bundle
 from fs_models.encoders import LoadRequest
 from fs_models.gsb import choose_booster, read_checkpoint
 from fs_models.gsb.fitting import mapper_stage
+from fs_models.gsb.fitting.settings import DEFAULT_STEPS, MOST_MAPPER_STEPS
 from fs_runtime.errors import InputError
 
 IMAGE = tiny.image_array()
@@ -218,6 +219,11 @@ def test_fit_command_names_the_booster_when_done(photos: Path, tmp_path: Path) -
     assert "'loud' is no list of numbers" in bad.err
 
 
+def test_fit_command_tells_the_most_steps_of_the_mapper_when_asked_for_help() -> None:
+    said = " ".join(invoke(cli, "fit", "--help").out.split())
+    assert f"the mapper has as many, {MOST_MAPPER_STEPS} at most. Default: {DEFAULT_STEPS}," in said
+
+
 def test_fit_command_counts_and_lists_the_photos_when_some_cannot_be_read(photos: Path, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     Image.fromarray(noise).save(photos / "cut.jpg")
@@ -225,16 +231,20 @@ def test_fit_command_counts_and_lists_the_photos_when_some_cannot_be_read(photos
     (photos / "empty.png").write_bytes(b"")
     (photos / "letter.jpeg").write_text("dear photo")
     Image.fromarray(noise[:5]).save(photos / "flat.png")
+    Image.fromarray(noise[:5]).save(photos / "twice.tiff")
     Image.fromarray(noise).convert("CMYK").save(photos / "print.jpg")
     command = ("fit", tiny_torch.MODEL, "--data", photos, "--sigma", "0.25", "--steps", 1, "--threads", 1)
     outcome = invoke(cli, *command, "-o", tmp_path / "gsb")
     assert outcome.code == 0, outcome.err
     said = " ".join(outcome.err.split())
-    assert "18 to fit on, 4 held out, 3 skipped (cut.jpg, empty.png, letter.jpeg)" in said
+    counted = "3 skipped (cut.jpg, empty.png, letter.jpeg), 1 skipped as repeated (twice.tiff)"
+    assert f"18 to fit on, 4 held out, {counted}" in said
+    assert "skipped, the same pixels as another: twice.tiff" in said
     for name in ("cut.jpg", "empty.png", "letter.jpeg"):
         assert f"skipped, could not be read: {name}" in said
     outcome = invoke(cli, *command, "-o", tmp_path / "again", "--json")
     assert json.loads(outcome.out)["skipped"] == ["cut.jpg", "empty.png", "letter.jpeg"]
+    assert json.loads(outcome.out)["repeated"] == ["twice.tiff"]
 
 
 def test_fit_command_ends_with_1_and_names_the_last_good_booster_when_the_loss_is_no_number(

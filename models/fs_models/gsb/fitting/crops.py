@@ -46,12 +46,14 @@ class Batch:
         draws: noisy copies that are made of each crop.
         sigma: [B * draws].
         noise_seed: of :meth:`parts`.
+        progress: of the stage, in [0, 1], that it was made for; by the time it is used, the clock may be further.
     """
 
     crops: torch.Tensor
     draws: int
     sigma: torch.Tensor
     noise_seed: int
+    progress: float = 1.0
 
     def parts(self, count: int, device: torch.device) -> list["Part"]:
         """The batch with its noise, in ``count`` parts of whole crops."""

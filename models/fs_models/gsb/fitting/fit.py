@@ -26,10 +26,11 @@ from fs_models.gsb.checkpoint import (
     make_mapper,
     make_purifier,
     read_checkpoint,
-    rounded,
+    weights_sha256,
     write_checkpoint,
 )
 from fs_models.gsb.diffusers_folder import read_diffusers_folder
+from fs_models.gsb.diffusion import DiffusionPurifier
 from fs_models.gsb.fitting.crops import CropMaker, ahead
 from fs_models.gsb.fitting.curve import Curve, Point, latest_scores, write_curve
 from fs_models.gsb.fitting.inner import watched
@@ -38,7 +39,7 @@ from fs_models.gsb.fitting.learner import DivergedError, Learner
 from fs_models.gsb.fitting.mapper_stage import collect
 from fs_models.gsb.fitting.photos import Photos
 from fs_models.gsb.fitting.purifier_stage import CROPS, CROPS_ON_GPU, PurifierStage, takes_crops
-from fs_models.gsb.fitting.settings import DEFAULT_STEPS, FitProgress, FitRequest
+from fs_models.gsb.fitting.settings import DEFAULT_STEPS, MOST_MAPPER_STEPS, FitProgress, FitRequest
 from fs_models.gsb.fitting.state import STATE, FitState, read_state, write_state
 from fs_models.gsb.fitting.workers import Workers, workers
 from fs_models.gsb.mapper import PooledMapperSizes, TokenMapperSizes
@@ -51,7 +52,6 @@ LOOKS = 12
 
 _RATES = {"unet": 1e-3, "diffusion": 2e-5, "mapper": 5e-4}
 _PURIFIER_SHARE, _FEATURES_UNTIL = 0.82, 0.94
-_MOST_MAPPER_STEPS = 3000
 _LAST_DRAWS, _MAPPER_DRAWS = 2, 2
 _MOST_BETWEEN = 0.05
 """How much nearer to each other the features of different photos may come: beyond it, they are only drawn together."""
@@ -69,12 +69,14 @@ class FitResult:
         config: what it says of itself.
         sha256: its hash.
         skipped: names of photos that could not be read.
+        repeated: names of photos that have the same pixels as one before them; they were skipped too.
     """
 
     path: Path
     config: GsbConfig
     sha256: str
     skipped: tuple[str, ...]
+    repeated: tuple[str, ...]
 
 
 def fit_booster(
@@ -93,7 +95,7 @@ def fit_booster(
         request: what is asked for.
         threads: on the CPU; default: the cores this process may use.
         on_progress: called now and then.
-        on_stage: called with a line for each finished step.
+        on_stage: called with a line for each finished part, and for each look at the held-out photos.
         on_photos: called with (files read, files in all).
 
     Raises:
@@ -109,8 +111,9 @@ def fit_booster(
     request.output.mkdir(parents=True, exist_ok=True)
     fitted = FittedEncoder.of(encoder)
     frozen = frozen_for_training(encoder, device)
-    with workers(threads or default_threads(), device, CROPS) as crew:
-        return _Fit(frozen, fitted, request, photos, crew, on_progress, on_stage).run()
+    threads = threads or default_threads()
+    with workers(threads, device, CROPS) as crew:
+        return _Fit(frozen, fitted, request, photos, threads, crew, on_progress, on_stage).run()
 
 
 @dataclass
@@ -121,6 +124,7 @@ class _Fit:
     fitted: FittedEncoder
     request: FitRequest
     photos: Photos
+    threads: int
     workers: Workers
     on_progress: Watch
     on_stage: Tell
@@ -133,19 +137,26 @@ class _Fit:
     def run(self) -> FitResult:
         """Both stages, and the checkpoint."""
         request = self.request
-        self.asked = _asked(request, self.fitted, self.photos)
+        purifier, mapper = self._untrained()
+        self.asked = _asked(request, self.fitted, self.photos, self.workers.device, purifier)
         state, tensors = read_state(request.output, self.asked) if request.resume else (None, {})
         pixels = torch.from_numpy(self.photos.judged(self.encoder.spec)).to(self.workers.device)
         self.judge = Judge.of(self.encoder, pixels, request.sigmas, request.seed, self.workers)
         self.bare = self.judge.look(None, None, draws=_LAST_DRAWS)
         self.on_stage(f"without a booster: {_words(self.bare)}")
-        purifier, mapper = self._untrained()
         first = Learner(purifier, _RATES["diffusion" if request.diffusion else "unet"])
         second = Learner(mapper, _RATES["mapper"])
+        if request.overwrite:  # not before everything that may be refused was looked at
+            (request.output / STATE).unlink(missing_ok=True)
         self._since = time.monotonic()
         if state is not None:
             self._before, self.samples, self.points = state.seconds, state.samples, list(state.points)
             self.on_stage(f"resumed after step {state.step} of the {state.stage}")
+            if state.threads != self.threads and self.workers.device.type == "cpu":
+                self.on_stage(
+                    f"with {self.threads} threads, not {state.threads} as before: sums are made in another order, so "
+                    "the weights will differ by rounding from those of a fit with one number of threads"
+                )
             first.restore(_part(tensors, "purifier."), state.purifier_steps)
         if state is None or state.stage == "purifier":
             self._fit_purifier(first)
@@ -196,10 +207,11 @@ class _Fit:
             crops = CROPS if device.type == "cpu" else CROPS_ON_GPU
             stage = PurifierStage(self.encoder, inner, maker, crops, takes_crops(self.encoder, device))
             for batch in ahead(lambda step: stage.batch(step, self._purified(step)), learner.steps):
-                before = self._purified(learner.steps)
                 parts = batch.parts(self.workers.count, self.workers.device)
                 try:
-                    loss = learner.learn(parts, partial(stage.loss, progress=before), self.workers, before)
+                    # The batch's own progress: an encoder of one size takes no batch that was made for pixels alone.
+                    lost = partial(stage.loss, progress=batch.progress)
+                    loss = learner.learn(parts, lost, self.workers, batch.progress)
                 except DivergedError as error:
                     self._diverged(learner, good, f"{error} of the purifier")
                     return
@@ -210,7 +222,7 @@ class _Fit:
                     looks = int(LOOKS * now)
                     verdict = self.judge.look(averaged(copied, learner.average), None)
                     good = _copied(learner.average)
-                    self._keep("purifier", learner.steps, pace.mean_loss, verdict)
+                    self._keep("purifier", learner.steps, now, pace, verdict)
                     self._save(learner.steps, _named("purifier.", learner.tensors()))
                     pace.begin_look()
                 self.on_progress(pace.progress("purifier", learner.steps, now, self.seconds, self.points))
@@ -238,7 +250,7 @@ class _Fit:
             sigma: [self.judge.raw(purifier, sigma, draw) for draw in range(_MAPPER_DRAWS)]
             for sigma in self.request.sigmas
         }
-        steps = min(self.request.steps or _MOST_MAPPER_STEPS, _MOST_MAPPER_STEPS)
+        steps = min(self.request.steps or MOST_MAPPER_STEPS, MOST_MAPPER_STEPS)
         copied, pace, started = copy.deepcopy(learner.module), _Pace(self.seconds), self.seconds
         chosen = _Chosen(self.judge.clean_between + _MOST_BETWEEN)
         chosen.offer(self.judge.verdict(raws, averaged(copied, learner.average)), learner.average)
@@ -268,7 +280,7 @@ class _Fit:
                 looks = int(LOOKS * now)
                 verdict = self.judge.verdict(raws, averaged(copied, learner.average))
                 chosen.offer(verdict, learner.average)
-                self._keep("mapper", learner.steps, pace.mean_loss, verdict)
+                self._keep("mapper", learner.steps, now, pace, verdict)
                 self._save(
                     first.steps,
                     _named("purifier.", first.tensors())
@@ -288,20 +300,25 @@ class _Fit:
             raise FsError(f"{what}, before there was anything good: nothing was written; look at the photos of --data")
         learner.average, self.trouble = good, what
 
-    def _keep(self, stage: str, step: int, loss: float, verdict: Verdict) -> None:
-        """Add a look to the curve."""
+    def _keep(self, stage: str, step: int, share: float, pace: "_Pace", verdict: Verdict) -> None:
+        """Add a look to the curve, and tell of it."""
         self.points.append(
             Point(
                 stage=stage,
                 step=step,
                 seconds=self.seconds,
                 samples=self.samples,
-                loss=loss,
+                loss=pace.mean_loss,
                 scores={f"{sigma:g}": score for sigma, score in verdict.scores.items()},
                 between=verdict.between,
             )
         )
         self._draw()
+        now = pace.progress(stage, step, share, self.seconds, self.points)
+        self.on_stage(
+            f"{stage}, step {step}, {self.seconds / 60.0:.1f} min: loss {now.loss:.3f}, {_words(verdict)}; "
+            f"{now.images_per_second:.0f} images/s, {now.seconds_left / 60.0:.1f} min left of it"
+        )
 
     def _save(self, purifier_steps: int, tensors: dict[str, torch.Tensor]) -> None:
         """Make the fit able to go on from the last look."""
@@ -312,6 +329,7 @@ class _Fit:
             step=last.step,
             seconds=last.seconds,
             samples=last.samples,
+            threads=self.threads,
             purifier_steps=purifier_steps,
             points=tuple(self.points),
         )
@@ -323,19 +341,21 @@ class _Fit:
         write_curve(self.request.output, curve)
 
     def _finish(self, purifier: nn.Module, mapper: nn.Module, first: int, second: int) -> FitResult:
-        """Write the checkpoint, read it back, and judge what was read."""
+        """Write the checkpoint, read it back, and judge what was read; only then the state has served."""
         output = self.request.output
         untold = GsbConfig(
             encoder=self.fitted, sigmas=self.request.sigmas, purifier=self.purifier_sizes, mapper=self.mapper_sizes
         )
-        kept = purifier, mapper
-        for part in kept:
-            part.load_state_dict({name: rounded(value).to(value.dtype) for name, value in part.state_dict().items()})
+        write_checkpoint(output, untold, purifier, mapper)
+        read = read_checkpoint(output)
+        assert read.purifier is not None
+        assert read.mapper is not None
+        kept = read.purifier.to(self.workers.device), read.mapper.to(self.workers.device)
         verdict = self.judge.look(*kept, draws=_LAST_DRAWS)
         training = Training(
             photos=len(self.photos.fitted),
             held_out=len(self.photos.held_out),
-            skipped=len(self.photos.skipped),
+            skipped=len(self.photos.skipped) + len(self.photos.repeated),
             purifier_steps=first,
             mapper_steps=second,
             samples=self.samples,
@@ -351,12 +371,13 @@ class _Fit:
             stopped_early=self.trouble,
         )
         write_checkpoint(output, msgspec.structs.replace(untold, training=training), *kept)
-        (output / STATE).unlink(missing_ok=True)
         read = read_checkpoint(output)
+        (output / STATE).unlink(missing_ok=True)
         self.on_stage(f"with the booster: {_words(verdict)}")
         if self.trouble is not None:
             raise FsError(f"{self.trouble}: {output} holds what was good until then; look at the photos of --data")
-        return FitResult(output, read.config, read.sha256, tuple(self.photos.skipped))
+        skipped, repeated = tuple(self.photos.skipped), tuple(self.photos.repeated)
+        return FitResult(output, read.config, read.sha256, skipped, repeated)
 
 
 @dataclass
@@ -427,7 +448,9 @@ def _mapper_sizes(tap: str, shape: tuple[int, ...]) -> MapperSizes:
     return PooledMapperSizes(dimension=math.prod(shape))
 
 
-def _asked(request: FitRequest, fitted: FittedEncoder, photos: Photos) -> dict[str, str]:
+def _asked(
+    request: FitRequest, fitted: FittedEncoder, photos: Photos, device: torch.device, untrained: nn.Module
+) -> dict[str, str]:
     """What a fit must have in common with the one that it goes on from."""
     names = [path.relative_to(photos.folder).as_posix() for path in (*photos.fitted, *photos.held_out)]
     return {
@@ -435,10 +458,19 @@ def _asked(request: FitRequest, fitted: FittedEncoder, photos: Photos) -> dict[s
         "--steps": str(request.steps),
         "--minutes": str(request.minutes),
         "--seed": str(request.seed),
-        "--diffusion": str(request.diffusion),
+        "--diffusion": _pretrained(untrained),
+        "--device": device.type,
         "encoder": f"{fitted.weights_sha256[:12]}, tap {fitted.tap}",
+        "input size": f"{fitted.height} x {fitted.width}",
         "photos": f"{len(names)} ({hashlib.sha256(repr(sorted(names)).encode()).hexdigest()[:12]})",
     }
+
+
+def _pretrained(purifier: nn.Module) -> str:
+    if not isinstance(purifier, DiffusionPurifier):
+        return "none"
+    known = weights_sha256(purifier).encode() + msgspec.json.encode(purifier.sizes)
+    return f"of a network with hash {hashlib.sha256(known).hexdigest()[:12]}"
 
 
 def _check_output(request: FitRequest) -> None:
@@ -452,7 +484,6 @@ def _check_output(request: FitRequest) -> None:
         return
     interrupted = (output / STATE).exists()
     if request.overwrite and (interrupted or (output / WEIGHTS).exists()):
-        (output / STATE).unlink(missing_ok=True)
         return
     if request.overwrite:
         raise InputError(f"{output} holds no booster, and --overwrite replaces nothing else: choose another -o")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from fs_models.encoders import EncoderSpec
 from fs_runtime.errors import ImageError, InputError
-from fs_runtime.preprocess import decode, image_files, prepare
+from fs_runtime.preprocess import Decoded, decode, image_files, prepare
 
 LEAST_PHOTOS = 16
 """Fewer photos leave nothing to learn from."""
@@ -36,6 +36,8 @@ class Photos:
         fitted: those to fit on.
         held_out: those to judge by; never fitted on.
         skipped: names of files that could not be read.
+        repeated: names of files with the same pixels as one before them, which are left out: a photo that is fitted on
+            must not be among those that judge.
     """
 
     folder: Path
@@ -43,6 +45,7 @@ class Photos:
     fitted: list[Path]
     held_out: list[Path]
     skipped: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
     _stored: dict[int, Uint8] = field(default_factory=dict)
 
     @classmethod
@@ -54,7 +57,7 @@ class Photos:
         seed: int,
         progress: Callable[[int, int], None] = lambda _, __: None,
     ) -> "Photos":
-        """Read a folder, whatever the sizes of its photos; those that cannot be read are skipped and listed.
+        """Read a folder of photos of any sizes; those that cannot be read, or that repeat, are skipped and listed.
 
         Args:
             folder: of photos, and folders of them.
@@ -63,29 +66,36 @@ class Photos:
             progress: called with (files done, files in all).
 
         Raises:
-            InputError: there is no folder, or too few photos in it can be read.
+            InputError: there is no folder, or too few different photos in it can be read.
         """
         if not folder.is_dir():
             raise InputError(f"--data {folder} is not a folder: name a folder of photos")
         paths = image_files(folder)
         skipped: list[str] = []
+        repeated: list[str] = []
+        known: set[str] = set()
         readable: list[tuple[Path, Uint8 | None]] = []
         short, room = int(_ROOM * max(spec.height, spec.width)), _MEMORY
         for number, path in enumerate(paths):
             try:
-                small = _small(path, short)
+                image = decode(path)
             except ImageError:
                 skipped.append(path.relative_to(folder).as_posix())
             else:
-                room -= small.nbytes
-                readable.append((path, small if room > 0 else None))
+                if image.sha256 in known:
+                    repeated.append(path.relative_to(folder).as_posix())
+                else:
+                    known.add(image.sha256)
+                    small = _small(image, short)
+                    room -= small.nbytes
+                    readable.append((path, small if room > 0 else None))
             progress(number + 1, len(paths))
-        _check_enough(folder, len(readable), skipped)
+        _check_enough(folder, len(readable), skipped, repeated)
         count = round(min(max(_HELD_OUT_SHARE * len(readable), _FEWEST_HELD_OUT), _MOST_HELD_OUT))
         order = list(range(len(readable)))
         random.Random(seed).shuffle(order)
         held_out, fitted = sorted(order[:count]), sorted(order[count:])
-        photos = cls(folder, short, [readable[index][0] for index in fitted], [], skipped)
+        photos = cls(folder, short, [readable[index][0] for index in fitted], [], skipped, repeated)
         photos.held_out = [readable[index][0] for index in held_out]
         for place, index in enumerate(fitted):
             small_photo = readable[index][1]
@@ -95,7 +105,7 @@ class Photos:
 
     def photo(self, index: int) -> Uint8:
         """Photo ``index`` of those to fit on, uint8 [H, W, 3], as the shortest side of a store."""
-        return self._stored[index] if index in self._stored else _small(self.fitted[index], self.short)
+        return self._stored[index] if index in self._stored else _small(decode(self.fitted[index]), self.short)
 
     def judged(self, spec: EncoderSpec) -> npt.NDArray[np.float32]:
         """Pixels [K, 3, H, W] of the held-out photos, prepared as the runtime prepares them."""
@@ -103,15 +113,17 @@ class Photos:
 
     def skipped_line(self) -> str:
         """What was skipped, in words; empty: nothing."""
-        if not self.skipped:
-            return ""
-        names = ", ".join(self.skipped[:3]) + (", ..." if len(self.skipped) > 3 else "")
-        return f"{len(self.skipped)} skipped ({names})"
+        kinds = (("skipped", self.skipped), ("skipped as repeated", self.repeated))
+        return ", ".join(f"{len(names)} {kind} ({_few(names)})" for kind, names in kinds if names)
 
 
-def _small(path: Path, short: int) -> Uint8:
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _small(image: Decoded, short: int) -> Uint8:
     """A photo whose shorter side is at most ``short``."""
-    pixels = np.asarray(np.rint(decode(path).pixels * 255.0), np.uint8)
+    pixels = np.asarray(np.rint(image.pixels * 255.0), np.uint8)
     height, width = pixels.shape[:2]
     scale = short / min(height, width)
     if scale >= 1.0:
@@ -120,10 +132,11 @@ def _small(path: Path, short: int) -> Uint8:
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
 
 
-def _check_enough(folder: Path, readable: int, skipped: list[str]) -> None:
+def _check_enough(folder: Path, readable: int, skipped: list[str], repeated: list[str]) -> None:
     if readable >= LEAST_PHOTOS:
         return
-    unread = f", {len(skipped)} could not be read ({', '.join(skipped[:3])})" if skipped else ""
+    unread = f", {len(skipped)} could not be read ({_few(skipped)})" if skipped else ""
+    unread += f", {len(repeated)} repeat the pixels of others ({_few(repeated)})" if repeated else ""
     raise InputError(
         f"--data {folder} holds {readable} photos{unread}; a fit needs at least {LEAST_PHOTOS}, and {ENOUGH_PHOTOS} or "
         "more are advised: add photos like those that the encoder will see"

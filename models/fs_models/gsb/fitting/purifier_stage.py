@@ -1,6 +1,6 @@
 """The first stage: the purifier, through the frozen encoder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -34,7 +34,10 @@ class PurifierStage:
     flexible: bool
 
     def batch(self, step: int, progress: float) -> Batch:
-        """The batch of a step."""
+        """The batch of a step, for the loss at the same progress."""
+        return replace(self._batch(step, progress), progress=progress)
+
+    def _batch(self, step: int, progress: float) -> Batch:
         if progress < _PIXELS_ONLY:
             height, width = (_rounded(_PIXELS_SIDE, whole) for whole in (self.maker.height, self.maker.width))
             return self.maker.batch(step, crops=_PIXELS_CROPS * self.crops, draws=DRAWS, height=height, width=width)
@@ -45,7 +48,7 @@ class PurifierStage:
         return self.maker.batch(step, crops=self.crops, draws=DRAWS, height=height, width=width)
 
     def loss(self, purifier: nn.Module, part: Part, progress: float) -> torch.Tensor:
-        """What to lower."""
+        """What to lower, with a part of a batch that was made for ``progress``."""
         encoder, sigma = self.encoder, part.sigma
         clean = encoder.normalise(part.crops)
         with torch.autocast(sigma.device.type, torch.bfloat16, enabled=sigma.device.type == "cuda"):

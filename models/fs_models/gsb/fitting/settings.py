@@ -3,11 +3,15 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fs_models.gsb.checkpoint import MOST_SIGMAS
 from fs_runtime.errors import InputError
 from fs_runtime.noise import LARGEST_SIGMA
 
 DEFAULT_STEPS = 6000
 """Of the purifier, where neither steps nor minutes are given."""
+
+MOST_MAPPER_STEPS = 3000
+"""Steps of the mapper, however many the purifier has."""
 
 _MOST_STEPS, _MOST_MINUTES = 10_000_000, 60.0 * 24 * 365
 
@@ -20,7 +24,8 @@ class FitRequest:
         data: folder of photos.
         sigmas: noise standard deviations over [0, 1] pixels that the booster shall serve.
         output: folder of the booster.
-        steps: of the purifier, and as many of the mapper; None: as ``minutes`` allows.
+        steps: of the purifier, and as many of the mapper, which has 3,000 at most; None: as ``minutes`` allows, or
+            6,000 if that is None too.
         minutes: for everything; None: as ``steps`` needs.
         seed: of the choice of photos, crops, noise and first weights.
         diffusion: folder of a ``diffusers`` UNet2DModel to take as the purifier; None: a light U-Net.
@@ -48,6 +53,8 @@ class FitRequest:
         """
         if not self.sigmas:
             raise InputError("--sigma needs at least one number, such as --sigma 0.25")
+        if len(self.sigmas) > MOST_SIGMAS:
+            raise InputError(f"--sigma may name {MOST_SIGMAS} numbers, not {len(self.sigmas)}: fit several boosters")
         for sigma in self.sigmas:
             if not 0.0 < sigma <= LARGEST_SIGMA:
                 raise InputError(

@@ -24,6 +24,7 @@ class FitState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         step: of the stage.
         seconds: of training so far.
         samples: noisy crops that were trained on.
+        threads: that trained; others add in another order.
         purifier_steps: of the first stage, once it is done.
         points: the curve so far.
     """
@@ -33,6 +34,7 @@ class FitState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     step: int
     seconds: float
     samples: int
+    threads: int
     purifier_steps: int = 0
     points: tuple[Point, ...] = ()
 

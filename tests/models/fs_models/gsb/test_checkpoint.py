@@ -1,9 +1,13 @@
 """Boosters on disk, and the encoders that they are for."""
 
+import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -41,6 +45,9 @@ def test_read_checkpoint_changes_its_hash_when_a_weight_changes(folder: Path) ->
     tensors = load_file(folder / WEIGHTS)
     next(iter(tensors.values())).flatten()[0] += 1.0
     save_file(tensors, folder / WEIGHTS)
+    with pytest.raises(InputError, match=r"damaged, or of another fit than config\.json \(sha256 "):
+        read_checkpoint(folder)
+    _state_weights(folder)
     assert read_checkpoint(folder).sha256 != before
 
 
@@ -50,21 +57,38 @@ def _edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     (folder / CONFIG).write_text(json.dumps(content))
 
 
+def _state_weights(folder: Path) -> None:
+    """Make the configuration state what the weights are now."""
+    found = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    _edit(folder, lambda content: content.update(weights_sha256=found))
+
+
+def _spoil_weights(folder: Path) -> None:
+    save_file({name: value * float("nan") for name, value in load_file(folder / WEIGHTS).items()}, folder / WEIGHTS)
+    _state_weights(folder)
+
+
+def _spoil_file(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes(b"no tensors")
+    _state_weights(folder)
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
         (lambda folder: (folder / WEIGHTS).unlink(), "cannot be read"),
-        (lambda folder: (folder / WEIGHTS).write_bytes(b"no tensors"), "damaged"),
+        (lambda folder: (folder / WEIGHTS).write_bytes(b"no tensors"), "damaged, or of another fit"),
+        (_spoil_file, r"damaged \("),
         (lambda folder: (folder / CONFIG).write_text("{"), "no booster's"),
         (lambda folder: _edit(folder, lambda content: content.update(surprise=1)), "no booster's"),
         (lambda folder: _edit(folder, lambda content: content["purifier"].update(kind="magic")), "no booster's"),
         (lambda folder: _edit(folder, lambda content: content.update(mapper=None)), "does not hold"),
         (lambda folder: _edit(folder, lambda content: content["mapper"].update(hidden=9)), "does not hold"),
+        (_spoil_weights, "not finite"),
+        (lambda folder: _edit(folder, lambda content: content.pop("schema_version")), "no booster's"),
         (
-            lambda folder: save_file(
-                {name: value * float("nan") for name, value in load_file(folder / WEIGHTS).items()}, folder / WEIGHTS
-            ),
-            "not finite",
+            lambda folder: _edit(folder, lambda content: content.update(schema_version=1, surprise=1)),
+            r"another version of fs-export \(schema 1, this one reads 2\): fit it again",
         ),
     ],
 )
@@ -74,6 +98,16 @@ def test_read_checkpoint_refuses_when_a_file_is_not_its_own(
     spoil(folder)
     with pytest.raises(InputError, match=words):
         read_checkpoint(folder)
+
+
+def test_read_checkpoint_refuses_when_only_one_file_was_replaced(folder: Path, tmp_path: Path) -> None:
+    with mock.patch.object(tiny_gsb, "randomise", partial(tiny_gsb.randomise, seed=1)):
+        other = tiny_gsb.write(tmp_path / "other")
+    (folder / WEIGHTS).write_bytes((other / WEIGHTS).read_bytes())  # as when a writer is killed between its files
+    with pytest.raises(InputError, match="of another fit than"):
+        read_checkpoint(folder)
+    (folder / CONFIG).write_bytes((other / CONFIG).read_bytes())
+    assert read_checkpoint(folder).sha256 == read_checkpoint(other).sha256
 
 
 def _other_weights() -> tiny_torch.TinyAdapter:
@@ -117,6 +151,17 @@ def test_choose_booster_names_the_fit_when_none_is_shipped() -> None:
         choose_booster("default", tiny_torch.tiny_adapter(), 0.25)
 
 
+def test_shipped_names_the_remedy_when_a_booster_of_the_package_is_damaged(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sys.modules["fs_models.gsb.shipped"]
+    monkeypatch.setattr(module, "_DATA", tmp_path)
+    assert list(shipped.__wrapped__()) == [folder]
+    (folder / CONFIG).write_text("{")
+    with pytest.raises(InputError, match=r"comes with fs-export is damaged .*config\.json.*install fs-export again"):
+        shipped.__wrapped__()
+
+
 def _shipped() -> Iterator[Path]:
     yield from shipped()
 
@@ -127,6 +172,7 @@ def test_shipped_booster_fits_its_encoder_when_the_encoder_is_here(place: Path) 
     from fs_models.encoders import load_encoder
 
     config = shipped()[place]
+    assert read_checkpoint(place).config == config
     assert sum(path.stat().st_size for path in place.iterdir()) <= 8_000_000
     encoder = load_encoder(LoadRequest(config.encoder.model))
     for sigma in config.sigmas:

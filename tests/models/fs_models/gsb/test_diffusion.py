@@ -74,6 +74,46 @@ def test_alphas_cumprod_falls_when_the_schedule_is_known(tmp_path: Path) -> None
         alphas_cumprod({"beta_schedule": "sigmoid"}, tmp_path)
 
 
+def test_alphas_cumprod_heeds_trained_betas_when_there_are_some(tmp_path: Path) -> None:
+    betas = [0.1, 0.2, 0.5]
+    kept = alphas_cumprod({"beta_schedule": "linear", "trained_betas": betas}, tmp_path)
+    assert kept == pytest.approx([0.9, 0.72, 0.36])
+    assert len(alphas_cumprod({"trained_betas": None, "num_train_timesteps": 7}, tmp_path)) == 7
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        ({"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr, which is not known"),
+        ({"trained_betas": "many"}, "no numbers|no list"),
+        ({"trained_betas": [[0.1]]}, "no list"),
+        ({"trained_betas": [0.1, 1.0]}, r"\(0, 1\)"),
+        ({"beta_end": 1.5}, r"\(0, 1\)"),
+    ],
+)
+def test_alphas_cumprod_refuses_when_the_schedule_is_not_known(
+    schedule: dict[str, object], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=words):
+        alphas_cumprod(schedule, tmp_path)
+
+
+@pytest.mark.parametrize("schedule", [None, {"_class_name": "ScoreSdeVeScheduler", "sigma_max": 1348.0}])
+def test_read_diffusers_folder_refuses_when_it_has_no_schedule(
+    schedule: dict[str, object] | None, tmp_path: Path
+) -> None:
+    folder = tmp_path / "unet"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(tiny_gsb.TINY_DIFFUSION))
+    words = r"has no scheduler_config\.json, nor has \.\./scheduler: put"
+    if schedule is not None:
+        words = "states no betas"
+        (tmp_path / "scheduler").mkdir()
+        (tmp_path / "scheduler" / "scheduler_config.json").write_text(json.dumps(schedule))
+    with pytest.raises(InputError, match=words):
+        read_diffusers_folder(folder, tiny_torch.tiny_adapter().spec)
+
+
 def test_read_diffusers_folder_refuses_when_it_is_no_purifier(tmp_path: Path) -> None:
     spec = tiny_torch.tiny_adapter().spec
     with pytest.raises(InputError, match="missing"):
@@ -91,12 +131,8 @@ def test_make_network_names_the_extra_when_diffusers_is_missing(monkeypatch: pyt
 
 
 def test_read_diffusers_folder_gives_the_network_when_it_was_saved(tmp_path: Path) -> None:
-    diffusers = pytest.importorskip(
-        "diffusers", reason="diffusers is not installed: pip install 'fs-export[diffusion]'"
-    )
-    network = diffusers.UNet2DModel(**{key: value for key, value in tiny_gsb.TINY_DIFFUSION.items() if key[0] != "_"})
-    tiny_gsb.randomise(network)
-    network.save_pretrained(tmp_path)
+    pytest.importorskip("diffusers", reason="diffusers is not installed: pip install 'fs-export[diffusion]'")
+    network = tiny_gsb.save_diffusion(tmp_path)
     spec = tiny_torch.tiny_adapter().spec
     purifier = read_diffusers_folder(tmp_path, spec)
     values = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,14 +13,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
-from helpers import tiny_gsb, tiny_photos, tiny_torch
+from helpers import tiny_blocks, tiny_gsb, tiny_photos, tiny_torch
 from PIL import Image
 from safetensors.torch import load_file
 
 from fs_models.gsb import read_checkpoint
-from fs_models.gsb.fitting import FitProgress, FitRequest, fit_booster, mapper_stage, purifier_stage
+from fs_models.gsb.checkpoint import GsbCheckpoint
+from fs_models.gsb.fitting import FitProgress, FitRequest, fit, fit_booster, mapper_stage, purifier_stage
+from fs_models.gsb.fitting.judge import Judge
 from fs_models.gsb.fitting.state import STATE
 from fs_runtime.errors import FsError, InputError
 
@@ -34,6 +38,12 @@ request = FitRequest(Path(data), (0.25,), Path(output), steps=24, resume=resume 
 with tiny_gsb.small_fits():
     fit_booster(tiny_torch.tiny_adapter(), request, threads=1)
 """
+
+LOOK = re.compile(
+    r"(?P<stage>purifier|mapper), step (?P<step>\d+), \d+\.\d min: loss \d+\.\d{3}, "
+    r"held-out robustness score 0\.\d{4} at sigma 0\.1, 0\.\d{4} at sigma 0\.25; "
+    r"mean cosine between photos -?[01]\.\d{3}; \d+ images/s, \d+\.\d min left of it"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -57,8 +67,10 @@ def _fit(request: FitRequest, tap: str = "pooled", **watch: Any) -> Any:
 @pytest.mark.parametrize("tap", ["pooled", "tokens"])
 def test_fit_writes_a_booster_and_its_curve_when_done(photos: Path, tmp_path: Path, tap: str) -> None:
     seen: list[FitProgress] = []
+    said: list[str] = []
     output = tmp_path / "gsb"
-    result = _fit(FitRequest(photos, (0.1, 0.25), output, steps=6), tap, on_progress=seen.append)
+    request = FitRequest(photos, (0.1, 0.25), output, steps=6)
+    result = _fit(request, tap, on_progress=seen.append, on_stage=said.append)
     assert sorted(path.name for path in output.iterdir()) == [
         "config.json",
         "curve.json",
@@ -72,6 +84,8 @@ def test_fit_writes_a_booster_and_its_curve_when_done(photos: Path, tmp_path: Pa
     assert all(0.0 <= score.with_gsb <= 1.0 for score in training.scores)
     curve = json.loads((output / "curve.json").read_text())
     assert {point["stage"] for point in curve["points"]} == {"purifier", "mapper"}
+    looks = [(match["stage"], int(match["step"])) for line in said if (match := LOOK.fullmatch(line))]
+    assert looks == [(point["stage"], point["step"]) for point in curve["points"]]
     assert set(curve["bare"]) == {"0.1", "0.25"}
     with Image.open(output / "curve.png") as picture:
         assert (
@@ -167,6 +181,38 @@ def test_fit_skips_and_lists_files_when_they_cannot_be_read(photos: Path, tmp_pa
     assert "1 skipped (broken.jpg)" in said[0]
 
 
+def test_fit_takes_a_photo_once_when_its_pixels_repeat(photos: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(photos, tmp_path / "data"))
+    (data / "more").mkdir()
+    for number in range(4):
+        with Image.open(data / f"{number:03}.png") as picture:
+            picture.save(data / "more" / f"{number}.bmp")
+    said: list[str] = []
+    result = _fit(FitRequest(data, (0.25,), tmp_path / "gsb", steps=1), on_stage=said.append)
+    assert result.repeated == ("more/0.bmp", "more/1.bmp", "more/2.bmp", "more/3.bmp")
+    assert result.config.training is not None
+    assert (result.config.training.skipped, result.config.training.photos, result.skipped) == (4, 16, ())
+    assert "4 skipped as repeated (more/0.bmp, more/1.bmp, more/2.bmp, ...)" in said[0]
+    for number in range(10):
+        (data / f"{number:03}.png").unlink()
+    with pytest.raises(InputError, match="holds 14 photos; a fit needs"):
+        _fit(FitRequest(data, (0.25,), tmp_path / "again", steps=1))
+    (data / "more" / "copy.png").write_bytes((data / "010.png").read_bytes())
+    with pytest.raises(
+        InputError, match=r"holds 14 photos, 1 repeat the pixels of others \(more/copy\.png\); a fit needs"
+    ):
+        _fit(FitRequest(data, (0.25,), tmp_path / "again", steps=1))
+
+
+def test_fit_gives_the_mapper_no_more_steps_than_its_own_limit_when_the_purifier_has_more(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit, "MOST_MAPPER_STEPS", 2)
+    training = _fit(FitRequest(photos, (0.25,), tmp_path / "gsb", steps=3)).config.training
+    assert training is not None
+    assert (training.purifier_steps, training.mapper_steps) == (3, 2)
+
+
 def test_fit_refuses_when_there_are_too_few_photos(tmp_path: Path) -> None:
     data = tiny_photos.save(tmp_path / "data", 15)
     (data / "broken.png").write_bytes(b"")
@@ -210,12 +256,145 @@ def test_fit_writes_nothing_when_the_loss_never_was_a_number(
     assert list((tmp_path / "gsb").iterdir()) == []
 
 
+def test_fit_keeps_an_interrupted_one_when_it_is_refused_in_spite_of_overwrite(photos: Path, tmp_path: Path) -> None:
+    request = FitRequest(photos, (0.25,), tmp_path / "gsb", steps=2)
+
+    def stop(now: FitProgress) -> None:
+        if now.stage == "mapper":
+            raise _StopError
+
+    with pytest.raises(_StopError):
+        _fit(request, on_progress=stop)
+    state = (request.output / STATE).read_bytes()
+    few = tiny_photos.save(tmp_path / "few", 3)
+    for changes in ({"data": few}, {"diffusion": tmp_path / "nowhere"}):
+        with pytest.raises(InputError):
+            _fit(replace(request, overwrite=True, **changes))  # type: ignore[arg-type]
+        assert (request.output / STATE).read_bytes() == state
+    _fit(replace(request, overwrite=True))
+    assert not (request.output / STATE).exists()
+
+
+def test_fit_names_both_sides_when_it_is_resumed_for_another_input_size_or_device(photos: Path, tmp_path: Path) -> None:
+    request = FitRequest(photos, (0.25,), tmp_path / "gsb", steps=2)
+
+    def stop(now: FitProgress) -> None:
+        if now.stage == "mapper":
+            raise _StopError
+
+    encoder = tiny_blocks.flexible()
+    with pytest.raises(_StopError):
+        fit_booster(encoder, request, threads=1, on_progress=stop)
+    other = tiny_blocks.flexible()
+    other.spec = replace(other.spec, height=24)
+    again = replace(request, resume=True)
+    with pytest.raises(InputError, match="of a fit with input size 32 x 32, not 24 x 32"):
+        fit_booster(other, again, threads=1)
+    state, tensors = fit.read_state(request.output, {})
+    fit.write_state(
+        request.output, msgspec.structs.replace(state, request=state.request | {"--device": "cuda"}), tensors
+    )
+    with pytest.raises(InputError, match="of a fit with --device cuda, not cpu"):
+        fit_booster(encoder, again, threads=1)
+    fit.write_state(request.output, state, tensors)
+    said: list[str] = []
+    fit_booster(encoder, again, threads=2, on_stage=said.append)
+    assert any(line.startswith("with 2 threads, not 1 as before") and "rounding" in line for line in said)
+
+
+def test_fit_tunes_the_network_when_it_is_given_a_diffusion_one(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(fit._RATES, "diffusion", 5e-3)
+    pytest.importorskip("diffusers", reason="diffusers is not installed: pip install 'fs-export[diffusion]'")
+    network = tiny_gsb.save_diffusion(tmp_path / "unet")
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    request = FitRequest(photos, (0.25,), tmp_path / "gsb", steps=12, diffusion=tmp_path / "unet")
+
+    def stop(now: FitProgress) -> None:
+        if now.stage == "mapper":
+            raise _StopError
+
+    with pytest.raises(_StopError):
+        _fit(request, on_progress=stop)
+    again = replace(request, resume=True)
+    tiny_gsb.save_diffusion(tmp_path / "other", seed=1)
+    with pytest.raises(
+        InputError, match=r"a fit with --diffusion of a network with hash \w{12}, not of a network with "
+    ):
+        _fit(replace(again, diffusion=tmp_path / "other"))
+    (tmp_path / "unet").rename(tmp_path / "moved")  # the same weights, wherever they lie
+    result = _fit(replace(again, diffusion=tmp_path / "moved"))
+    assert result.config.kind == "diffusion + pooled"
+    read = read_checkpoint(result.path).purifier
+    assert read is not None
+    after = {name.removeprefix("network."): value for name, value in read.state_dict().items()}
+    assert after.keys() == before.keys()
+    change = max(float((value - before[name]).abs().max()) for name, value in after.items())
+    assert change > 1e-3  # by fp16 alone it is less
+
+
+@pytest.mark.parametrize("trouble", ["a weight beyond fp16", "an unreadable booster"])
+def test_fit_keeps_the_state_when_the_booster_cannot_be_kept(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    request = FitRequest(photos, (0.25,), tmp_path / "gsb", steps=2)
+    real = fit.averaged
+
+    def far(module: torch.nn.Module, average: dict[str, torch.Tensor]) -> torch.nn.Module:
+        made = real(module, average)
+        for name, parameter in made.named_parameters():
+            if name == "gain":  # the mapper's
+                parameter.fill_(1e6)
+        return made
+
+    def unreadable(folder: Path) -> Any:
+        raise InputError("it cannot be read")
+
+    with monkeypatch.context() as patch:
+        if trouble == "a weight beyond fp16":
+            patch.setattr(fit, "averaged", far)
+        else:
+            patch.setattr(fit, "read_checkpoint", unreadable)
+        with pytest.raises(FsError, match=r"cannot be read|mapper\.gain reaches 1e\+06.*fp16 ends at 65504"):
+            _fit(request)
+    assert (request.output / STATE).exists()
+    assert (request.output / "gsb.safetensors").exists() == (trouble == "an unreadable booster")
+    if trouble == "an unreadable booster":
+        assert _fit(replace(request, resume=True)).config.training is not None
+        assert not (request.output / STATE).exists()
+
+
+def test_fit_judges_what_was_read_when_the_booster_was_written(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[Any] = []
+    reads: list[GsbCheckpoint] = []
+    look = Judge.look
+
+    def spied(self: Judge, *parts: Any, **options: Any) -> Any:
+        judged.append(parts)
+        return look(self, *parts, **options)
+
+    def read(folder: Path) -> GsbCheckpoint:
+        reads.append(read_checkpoint(folder))
+        return reads[-1]
+
+    monkeypatch.setattr(Judge, "look", spied)
+    monkeypatch.setattr(fit, "read_checkpoint", read)
+    result = _fit(FitRequest(photos, (0.25,), tmp_path / "gsb", steps=2))
+    assert judged[-1] == (reads[0].purifier, reads[0].mapper)
+    assert None not in judged[-1]
+    assert reads[-1].sha256 == result.sha256
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"sigmas": ()}, "--sigma"),
         ({"sigmas": (0.1, -1.0)}, "--sigma must lie"),
         ({"sigmas": (0.1, 0.1)}, "twice"),
+        ({"sigmas": tuple(0.05 * each for each in range(1, 18))}, "--sigma may name 16 numbers, not 17"),
         ({"steps": 0}, "--steps"),
         ({"minutes": 0.0}, "--minutes"),
         ({"resume": True}, "no interrupted fit"),
