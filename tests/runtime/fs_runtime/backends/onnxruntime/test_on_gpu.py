@@ -20,13 +20,14 @@ import fs_runtime
 from fs_runtime.backends import open_backend
 from fs_runtime.backends.cuda.backend import CudaBackend
 from fs_runtime.backends.cuda.slot import slots_bytes
-from fs_runtime.backends.onnxruntime import libraries, on_gpu
+from fs_runtime.backends.onnxruntime import libraries, on_gpu, tensorrt
 from fs_runtime.bundle import Graph, read_bundle
 from fs_runtime.cuda_calls import DeviceLostError, DeviceMemoryError
 from fs_runtime.errors import BackendError, BundleError
 
 IMAGES = [tiny.image_array(seed=seed) for seed in range(3)]
 SETTINGS: dict[str, Any] = {"draws": 41, "alpha": 0.05, "pilot": 12, "seed": 5}
+PRECISIONS = ["fp32", "fp16", "bf16", "int8"]
 BACKENDS = ["onnxruntime", "onnxruntime-tensorrt"]
 
 
@@ -139,12 +140,37 @@ def test_open_lets_onnxruntime_capture_when_the_environment_says_so(
     assert {each.get_run_config_entry("gpu_graph_id") for each in session.run_options} == {"1", "2"}
 
 
-def test_open_refuses_fp32_when_tensorrt_would_narrow_it(
-    folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_open_leaves_the_precision_to_the_graph_when_tensorrt_builds_its_engine(
+    gpu: Gpu, tmp_path: Path, precision: str
+) -> None:
+    """A precision that is asked for is no longer the graph's: TensorRT would choose it layer by layer."""
+    gpu()
+    root = tiny.write_bundle(tmp_path, graph={"precision": precision})
+    fs_runtime.load(root, backend="onnxruntime-tensorrt", device="cuda", threads=1).close()
+    (name, options), _ = Session.made[0].providers
+    assert name == "TensorrtExecutionProvider"
+    assert set(options) == {"device_id", "user_compute_stream", "trt_engine_cache_enable"}
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_open_refuses_when_tensorrt_would_narrow_what_is_fp32(
+    gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     fake = gpu()
     monkeypatch.delenv("NVIDIA_TF32_OVERRIDE")
-    with pytest.raises(BackendError, match=r"narrows fp32 to TF32.*NVIDIA_TF32_OVERRIDE=0.*--backend onnxruntime"):
+    root = tiny.write_bundle(tmp_path, graph={"precision": precision})
+    with pytest.raises(BackendError, match=r"fp32 in model.onnx to TF32.*NVIDIA_TF32_OVERRIDE=0.*--backend"):
+        fs_runtime.load(root, backend="onnxruntime-tensorrt", device="cuda", threads=1)
+    assert fake.left == 0
+
+
+def test_open_refuses_when_onnx_runtime_is_built_with_a_tensorrt_that_chooses_precisions(
+    folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = gpu()
+    monkeypatch.setattr(tensorrt, "named_version", lambda *_: 8)
+    with pytest.raises(BackendError, match=r"is built with TensorRT 8, .*install one that is built with TensorRT 10"):
         fs_runtime.load(folder / "pooled1", backend="onnxruntime-tensorrt", device="cuda", threads=1)
     assert fake.left == 0
 
