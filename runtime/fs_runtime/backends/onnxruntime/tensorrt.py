@@ -24,8 +24,8 @@ _STRONGLY_TYPED = 10
 class OnnxRuntimeTensorRtBackend(OnnxRuntimeOnGpu):
     """Engines of TensorRT where it can, CUDA for the rest; no engine is kept on disk, where nothing checks it.
 
-    The graph says what runs in which precision. Where no precision is asked for, ONNX Runtime (1.18 and later, built
-    with TensorRT 10) makes the network strongly typed; asked for one, it would let TensorRT narrow the addition of
+    The graph says what runs in which precision. Where no precision is asked for, ONNX Runtime, built with
+    TensorRT 10, makes the network strongly typed; asked for one, it would let TensorRT narrow the addition of
     noise, the unit norm and the reductions too. See https://github.com/microsoft/onnxruntime/pull/18707.
     """
 

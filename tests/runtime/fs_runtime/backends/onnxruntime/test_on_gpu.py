@@ -17,7 +17,7 @@ from helpers import tiny
 from helpers.fake_cuda import FakeCuda, Status
 
 import fs_runtime
-from fs_runtime.backends import open_backend
+from fs_runtime.backends import Block, open_backend
 from fs_runtime.backends.cuda.backend import CudaBackend
 from fs_runtime.backends.cuda.slot import slots_bytes
 from fs_runtime.backends.onnxruntime import libraries, on_gpu, tensorrt
@@ -182,6 +182,23 @@ def test_replay_allows_rounding_when_the_engine_was_built_at_opening(folder: Pat
         again = encoder.replay(certificate, IMAGES[0])
     assert again.equal
     assert not again.same_backend
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_close_waits_for_the_blocks_that_nobody_waited_for(folder: Path, gpu: Gpu, backend: str) -> None:
+    fake = gpu()  # which asserts it
+    with fs_runtime.load(folder / "pooled1", backend=backend, device="cuda", threads=1) as encoder:
+        for _ in encoder.certify_many(IMAGES, **SETTINGS):
+            break
+        block = Block(
+            np.zeros((1, 3, 8, 8), np.float32),
+            np.zeros((4, 3, 8, 8), np.float32),
+            np.zeros((1, 6), np.float32),
+            np.zeros(4, np.int64),
+        )
+        encoder.backend.start(block)
+        assert fake.busy
+    assert fake.left == 0
 
 
 # ---- what cannot be opened, or breaks
