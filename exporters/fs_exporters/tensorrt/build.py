@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -19,6 +18,7 @@ from fs_exporters.tensorrt.network import ParsedNetwork, parse_network
 from fs_exporters.tensorrt.observed import observed_precision
 from fs_exporters.tensorrt.plan import build_plan
 from fs_runtime.bundle import MANIFEST, Bundle, Engine, read_bundle
+from fs_runtime.bundle.engines import EngineHost, incompatibility
 from fs_runtime.bundle.manifest import EngineSettings, Graph, Precision
 from fs_runtime.cuda_driver import Driver, ask_driver
 from fs_runtime.environment import default_threads
@@ -147,10 +147,7 @@ class _Workshop:
             write_together({path: plan})
             notes.detail = f"for compute capability {compute_capability}"
             notes.path, notes.bytes = Path(file), len(plan)
-        reason = why_not_run(graph, compute_capability, self.driver)
-        # What the gate finds is not known yet, and an engine without it is none.
-        facts = partial(
-            Engine,
+        engine = Engine(
             file=file,
             sha256=hashlib.sha256(plan).hexdigest(),
             bytes=len(plan),
@@ -163,15 +160,24 @@ class _Workshop:
             noise_batch=bundle.manifest.noise_batch,
             settings=self.settings,
         )
+        reason = self._why_not_run(graph, engine)
         with self.watch.step("parity") as notes:
             notes.path = Path(file)
             if reason is not None:
                 notes.detail = f"not run, {reason}"
-                return facts(parity_not_run=reason)
+                return msgspec.structs.replace(engine, parity_not_run=reason)
             with telling_errors(library.name):
-                parity = plan_parity(bundle, graph, facts(parity_not_run="not before this gate"), threads=self.threads)
+                parity = plan_parity(bundle, graph, engine, threads=self.threads)
             notes.detail = parity_line(parity)
-            return facts(parity=parity)
+            return msgspec.structs.replace(engine, parity=parity)
+
+    def _why_not_run(self, graph: Graph, engine: Engine) -> str | None:
+        """Why a plan cannot be held against its graph here; None if it can."""
+        reason = why_not_run(graph, self.driver)
+        if reason is not None:
+            return reason
+        here = self.driver.gpus[0].compute_capability
+        return incompatibility(engine, EngineHost(self.library.target, self.library.version, here))
 
 
 def _add_engines(
