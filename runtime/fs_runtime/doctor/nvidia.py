@@ -45,8 +45,13 @@ def needed_cuda() -> str:
     return str(getattr(ort, "cuda_version", "") or _NEWEST_CUDA).partition(".")[0]
 
 
-def check_driver(driver: Driver, *, needed: bool, cuda: str | None = None) -> list[Check]:
-    """The driver, each GPU it shows, and whether it is new enough for a major version of CUDA (None: any is)."""
+def check_driver(
+    driver: Driver, *, needed: bool, cuda: str | None = None, wanted_by: str = "onnxruntime-gpu"
+) -> list[Check]:
+    """The driver, each GPU it shows, and whether it is new enough for a major version of CUDA (None: any is).
+
+    ``wanted_by`` is the package that wants that version.
+    """
     shown = ", ".join(
         part for part in (driver.version, driver.cuda and f"CUDA up to {driver.cuda}", driver.problem) if part
     )
@@ -64,9 +69,9 @@ def check_driver(driver: Driver, *, needed: bool, cuda: str | None = None) -> li
                 "driver.cuda",
                 int(driver.cuda.partition(".")[0]) >= int(cuda),
                 needed=needed,
-                expected=f"CUDA {cuda}, which this ONNX Runtime is built with",
+                expected=f"CUDA {cuda}, which this {wanted_by} is built with",
                 actual=f"the driver supports CUDA up to {driver.cuda}",
-                remedy=f"update NVIDIA's driver to one for CUDA {cuda}, or install an onnxruntime-gpu of CUDA "
+                remedy=f"update NVIDIA's driver to one for CUDA {cuda}, or install one of {wanted_by} for CUDA "
                 f"{driver.cuda.partition('.')[0]}",
             )
         )
