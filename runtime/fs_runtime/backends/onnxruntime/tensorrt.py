@@ -13,6 +13,7 @@ from fs_runtime.backends.onnxruntime.session import Provider
 from fs_runtime.backends.provider_library import named_version
 from fs_runtime.backends.registry import register
 from fs_runtime.bundle import Graph
+from fs_runtime.environment import cuda_graphs
 from fs_runtime.errors import BackendError
 
 _TF32 = "NVIDIA_TF32_OVERRIDE"
@@ -32,6 +33,12 @@ class OnnxRuntimeTensorRtBackend(OnnxRuntimeOnGpu):
     name = "onnxruntime-tensorrt"
 
     def _providers(self, graph: Graph) -> list[Provider]:
+        # It would capture one graph for all addresses, and two blocks take turns.
+        if cuda_graphs(default=False):
+            raise BackendError(
+                "FS_CUDA_GRAPH=1 is for the other backends on a GPU: onnxruntime-tensorrt captures no CUDA graphs; set "
+                "it to 0, unset it, use --backend onnxruntime, or build a plan (fs-export build)"
+            )
         # What stays fp32 in a graph of another precision must not be narrowed either.
         if os.environ.get(_TF32) != "0":
             raise BackendError(

@@ -165,6 +165,16 @@ def test_open_refuses_when_tensorrt_would_narrow_what_is_fp32(
     assert fake.left == 0
 
 
+def test_open_refuses_when_tensorrts_provider_is_to_capture(
+    folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = gpu()
+    monkeypatch.setenv("FS_CUDA_GRAPH", "1")
+    with pytest.raises(BackendError, match=r"^FS_CUDA_GRAPH=1 is for the other backends.*set it to 0, unset it"):
+        fs_runtime.load(folder / "pooled1", backend="onnxruntime-tensorrt", device="cuda", threads=1)
+    assert fake.left == 0
+
+
 def test_open_refuses_when_onnx_runtime_is_built_with_a_tensorrt_that_chooses_precisions(
     folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,11 +303,11 @@ def test_open_says_what_is_free_when_the_weights_do_not_fit(folder: Path, gpu: G
     ("said", "kind", "message"),
     [
         (
-            "[E] BFCArena: Failed to allocate memory for requested buffer of size 99",
+            "[E] BFCArena: Failed to allocate memory for requested buffer of size 99614720",
             DeviceMemoryError,
-            "--noise-batch, say 2",
+            r"ended when 95.0 MiB more were asked for .*--noise-batch .try 2.",
         ),
-        ("CUDA failure 2: out of memory ; GPU=0", DeviceMemoryError, "needs more than the 256 MiB"),
+        ("CUDA failure 2: out of memory ; GPU=0", DeviceMemoryError, r"ended .CUDA.*; 256 MiB were free before"),
         (
             "Non-zero status code",
             BackendError,
@@ -339,7 +349,7 @@ def _raising(error: Exception) -> Callable[..., Any]:
             BackendError,
             r"cannot run .*model.onnx .bf16. on the GPU: .*Conv.11. node 'patches'; build a plan",
         ),
-        ("cannot load: CUDA failure 2: out of memory", DeviceMemoryError, "needs more than the 256 MiB"),
+        ("cannot load: CUDA failure 2: out of memory", DeviceMemoryError, "256 MiB were free before anything"),
         ("cannot load: protobuf parsing failed", BundleError, "protobuf parsing failed"),
     ],
 )
