@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-_CUDNN = "libcudnn.so.9"
+_CUDNN = 9
 CUDNN_PAIRING = (
     "onnxruntime-gpu from 1.19 on, for CUDA 12 or 13, is built with cuDNN 9; one that you built yourself must be too: "
     "build it against cuDNN 9, or use a plan (--backend tensorrt) or --device cpu"
@@ -37,7 +37,7 @@ def load_fault(ort: Any, provider: str, folder: Path | None = None) -> OSError |
     """What the system's loader says against a provider; None: it loads, or is linked in.
 
     CUDA's provider is not linked to cuDNN in newer ONNX Runtimes: without it, it loads, and fails at the first
-    convolution. So cuDNN is loaded here too, of the one version that :data:`CUDNN_PAIRING` tells of.
+    convolution. So cuDNN is loaded here too, of the version that :func:`cudnn_version` tells.
 
     Args:
         ort: the package.
@@ -53,7 +53,7 @@ def load_fault(ort: Any, provider: str, folder: Path | None = None) -> OSError |
         return None
     wanted = [(str(library.parent / _SHARED), ctypes.RTLD_GLOBAL), (str(library), ctypes.RTLD_LOCAL)]
     if provider == "CUDAExecutionProvider":
-        wanted.append((_CUDNN, ctypes.RTLD_LOCAL))
+        wanted.append((f"libcudnn.so.{cudnn_version(ort, folder)}", ctypes.RTLD_LOCAL))
     for path, mode in wanted:
         try:
             ctypes.CDLL(path, mode=mode)
@@ -77,6 +77,18 @@ def named_version(ort: Any, provider: str, stem: str, folder: Path | None = None
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         found = re.search(rb"%s\.so\.(\d+)" % re.escape(stem.encode()), content)
         return int(found[1]) if found else None
+
+
+def cudnn_version(ort: Any, folder: Path | None = None) -> int:
+    """The cuDNN that the CUDA provider is built with.
+
+    Newer providers load it without naming it: theirs is the one that :data:`CUDNN_PAIRING` tells of.
+
+    Args:
+        ort: the package.
+        folder: where ONNX Runtime's libraries lie; None: its own.
+    """
+    return named_version(ort, "CUDAExecutionProvider", "libcudnn", folder) or _CUDNN
 
 
 def missing_library(fault: OSError) -> str | None:

@@ -23,6 +23,10 @@ def test_load_fault_imports_tensorrt_first_when_its_provider_is_asked_for(
     seen.clear()
     assert load_fault(SimpleNamespace(), "CUDAExecutionProvider", tmp_path) is None
     assert seen == ["libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so", "libcudnn.so.9"]
+    seen.clear()
+    (tmp_path / "libonnxruntime_providers_cuda.so").write_bytes(b"libcudart.so.12\0libcudnn.so.8\0")
+    assert load_fault(SimpleNamespace(), "CUDAExecutionProvider", tmp_path) is None
+    assert seen[-1] == "libcudnn.so.8"
 
 
 @pytest.mark.parametrize("provider", ["CUDAExecutionProvider", "CPUExecutionProvider"])

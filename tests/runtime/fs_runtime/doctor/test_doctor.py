@@ -233,6 +233,13 @@ def test_check_libraries_want_the_cuda_that_onnx_runtime_was_built_with(
     assert nvidia.needed_cuda() == cuda
 
 
+def test_check_libraries_want_the_cudnn_that_onnx_runtime_was_built_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvidia, "cudnn_version", lambda _: 8)
+    (check,) = (check for check in nvidia.check_libraries(needed=True) if check.id == "cuda.cudnn")
+    assert check.expected == "libcudnn.so.8"
+    assert "install cuDNN 8" in check.remedy
+
+
 def test_check_libraries_tell_the_version_when_a_library_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for CUDA's libraries, by the numbers that they are known to give."""
 
