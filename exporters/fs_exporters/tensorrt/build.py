@@ -22,7 +22,7 @@ from fs_runtime.bundle.engines import EngineHost, incompatibility
 from fs_runtime.bundle.manifest import EngineSettings, Graph, Precision
 from fs_runtime.cuda_driver import Driver, ask_driver
 from fs_runtime.environment import default_threads
-from fs_runtime.errors import FsError, InputError
+from fs_runtime.errors import BackendError, FsError, InputError
 from fs_runtime.files import write_together
 from fs_runtime.plural import count
 
@@ -127,7 +127,7 @@ class _Workshop:
     def parse(self, bundle: Bundle, graph: Graph) -> ParsedNetwork:
         """The graph as a network that has the graph's precision."""
         with self.watch.step("parse") as notes:
-            parsed = parse_network(self.library, bundle.graph_path(graph))
+            parsed = self._parsed(bundle, graph)
             observed = observed_precision(parsed.network)
             if observed.precision != graph.precision:
                 raise ParityError(f"{graph.file} was to be {graph.precision}, but it is {observed}: export it again")
@@ -170,6 +170,18 @@ class _Workshop:
                 parity = plan_parity(bundle, graph, engine, threads=self.threads)
             notes.detail = parity_line(parity)
             return msgspec.structs.replace(engine, parity=parity)
+
+    def _parsed(self, bundle: Bundle, graph: Graph) -> ParsedNetwork:
+        try:
+            return parse_network(self.library, bundle.graph_path(graph))
+        except BackendError as error:
+            if graph.precision != "int8":
+                raise
+            raise BackendError(
+                f"{graph.file} is int8 as CPUs want it (unsigned activations, biases in 32 bits), which "
+                f"{self.library.name} does not take: for a plan export with --precision fp16 or bf16, or serve this "
+                "bundle with ONNX Runtime on a CPU"
+            ) from error
 
     def _why_not_run(self, graph: Graph, engine: Engine) -> str | None:
         """Why a plan cannot be held against its graph here; None if it can."""

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import threading
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -169,6 +170,25 @@ def test_build_says_what_tensorrt_told_the_builders_logger_when_the_gate_cannot_
     assert _content(root) == before
     assert stages == ["parse", "build"]
     assert "layer 3" not in "".join(capfd.readouterr())
+
+
+@needs_rtx
+def test_build_makes_a_plan_when_the_graph_is_bf16(vit_export: Callable[[str], ExportResult], tmp_path: Path) -> None:
+    (engine,) = build_engines(_copy(vit_export("bf16"), tmp_path), RTX).engines
+    assert (engine.precision_requested, engine.precision_observed) == ("bf16", "bf16")
+
+
+@needs_rtx
+def test_build_refuses_when_the_graph_is_int8_for_cpus(
+    vit_export: Callable[[str], ExportResult], tmp_path: Path
+) -> None:
+    root = _copy(vit_export("int8"), tmp_path)
+    before = _content(root)
+    with pytest.raises(
+        BackendError, match=r"^model.onnx is int8 as CPUs want it .* export with --precision fp16 or bf16"
+    ):
+        build_engines(root, RTX)
+    assert _content(root) == before
 
 
 @pytest.mark.gpu
