@@ -2,11 +2,12 @@
 
     python benchmarks/gpu.py                                                     # both models, on cuda:0
     python benchmarks/gpu.py --model vit-l-14-336 --noise-batches 16,64 --rounds 5
+    python benchmarks/gpu.py --backend tensorrt-rtx                              # a plan, built here before
     python benchmarks/gpu.py --device cpu --model vit-tiny --precision fp32 --noise-batches 4,8 --rounds 2 --seconds .2
 
 measures full-size encoders of random weights (full_size.py) in rounds that take the contenders in turn:
 
-runtime    encoder.certify by the runtime's own backend for the device, pilot and statistics included
+runtime    encoder.certify by --backend, pilot and statistics included
 bare       ONNX Runtime on the encoder alone (bare_encoder.py), same batch and precision, its pixels on the device
 resident   ONNX Runtime on the smoothed graph, all inputs on the device: a block without noise, copies and host
 eager      PyTorch fp32: x.repeat(N) + randn * sigma, model(...), inference_mode
@@ -15,8 +16,9 @@ compiled   the same in fp16 by torch.compile (on a CPU in fp32: fp16 is no conte
 Ratios are paired within a round. "Noise and copies" is what the device's clock says of them where the backend reads
 one; else all of a block that the resident graph does not take, the host included: an upper bound. Judged at the noise
 batch with most draws per second: runtime / bare >= 0.95, runtime / eager >= 3, noise and copies <= 3 % of the block;
-exit code 1 where one is missed. Writes benchmarks/results/gpu.json after every model; on a CPU, which only tries the
-script out, nothing is judged or written. Of a contender that cannot run here the reason is written: not run.
+exit code 1 where one is missed. Writes benchmarks/results/gpu.json, or gpu-BACKEND.json of another backend, after every
+model; on a CPU, which only tries the script out, nothing is judged or written. Of a contender that cannot run here the
+reason is written: not run.
 """
 
 import sys
@@ -36,9 +38,10 @@ from bare_encoder import cut_encoder
 from common import console, options, quartiles, verdict, write_results
 from full_size import NAMES, save_model
 from rich.table import Table
-from speed_bundle import write_speed_bundle
+from speed_bundle import PLANS, add_plan, write_speed_bundle
 
 from fs_models.encoders import LoadRequest, load_encoder
+from fs_runtime.backends.device import Device
 from fs_runtime.bench import Asked, Contender, bench_line
 from fs_runtime.bench.bare import ResidentSession, open_session
 from fs_runtime.bench.measurement import Measurement, seconds_each
@@ -130,13 +133,17 @@ def prepared(name: str, folder: Path, batches: tuple[int, ...], asked: dict[str,
     entries = []
     for batch in batches:
         place = folder / f"n{batch}"
-        bundle = read_bundle(write_speed_bundle(encoder, place, noise_batch=batch, precision=asked["precision"]))
+        write_speed_bundle(encoder, place, noise_batch=batch, precision=asked["precision"])
+        if asked["backend"] in PLANS:
+            add_plan(place, asked["backend"], Device.parse(device).index)
+            tell(f"plan of noise batch {batch} built")
+        bundle = read_bundle(place)
         bare = cut_encoder(place, folder / f"bare-{batch}.onnx")
         tell(f"graph of noise batch {batch} traced")
         made = Contender(
             bundle,
             Asked(seconds=asked["seconds"], bare=bare),
-            backend=asked["backend"],
+            backend="tensorrt" if asked["backend"] in PLANS else asked["backend"],
             device=device,
             threads=threads,
             max_pixels=default_max_pixels(),
@@ -265,7 +272,13 @@ def batches_of(_: click.Context, __: click.Parameter, text: str | None) -> tuple
 
 @click.command(help=__doc__.splitlines()[0])
 @click.option("--device", default="cuda:0", show_default=True)
-@click.option("--backend", default="auto", show_default=True)
+@click.option(
+    "--backend",
+    type=click.Choice(("onnxruntime", "onnxruntime-tensorrt", *PLANS)),
+    default="onnxruntime",
+    show_default=True,
+    help="Of tensorrt and tensorrt-rtx a plan is built first, on the GPU that it is for.",
+)
 @click.option("--model", "models", type=click.Choice(NAMES), multiple=True, default=MODELS, show_default=True)
 @click.option("--precision", type=click.Choice(["fp32", "fp16"]), default="fp16", show_default=True)
 @click.option(
@@ -300,7 +313,8 @@ def main(models: tuple[str, ...], noise_batches: tuple[int, ...] | None, rounds:
         results[name] = {"by_noise_batch": found, "targets": targets}
         if asked["device"] != "cpu":
             cards = [{"name": gpu.name, "compute_capability": gpu.compute_capability} for gpu in gpus]
-            write_results("gpu", {"gpus": cards, "setting": options(), "models": results})
+            name_of = "gpu" if asked["backend"] == "onnxruntime" else f"gpu-{asked['backend']}"
+            write_results(name_of, {"gpus": cards, "setting": options(), "models": results})
     if asked["device"] == "cpu":
         console.print("A trial on a CPU: nothing is judged or written.")
     sys.exit(missed)

@@ -4,17 +4,28 @@ The gate runs whole noise batches of the original on the CPU, which for a large 
 than the measurement; of random weights it would show nothing. Such a bundle says in its manifest that it has no parity.
 """
 
+import hashlib
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
 from fs_exporters.graph import multiply_adds, smoothed_graph
 from fs_exporters.onnx import trace
 from fs_exporters.pipeline import GRAPH, draft_manifest, stated_graph
+from fs_exporters.tensorrt.capability import target_capabilities
+from fs_exporters.tensorrt.library import Target, open_library
+from fs_exporters.tensorrt.network import parse_network
+from fs_exporters.tensorrt.observed import observed_precision
+from fs_exporters.tensorrt.plan import build_plan
 from fs_models.encoders import EncoderAdapter
 from fs_models.gsb import no_booster
-from fs_runtime.bundle import MANIFEST
-from fs_runtime.bundle.manifest import Precision
+from fs_runtime.bundle import MANIFEST, Engine, read_bundle
+from fs_runtime.bundle.manifest import EngineSettings, Precision
+from fs_runtime.cuda_driver import Driver, ask_driver
+from fs_runtime.environment import default_threads
+
+PLANS: tuple[Target, ...] = get_args(Target)
 
 
 def write_speed_bundle(
@@ -30,3 +41,36 @@ def write_speed_bundle(
     graph = stated_graph(folder, draft, "smoothed", GRAPH, external, precision, counted)
     (folder / MANIFEST).write_bytes(msgspec.json.encode(msgspec.structs.replace(draft, graphs=(graph,))))
     return folder
+
+
+def add_plan(folder: Path, target: Target, number: int, *, driver: Driver | None = None) -> None:
+    """Add a plan for the GPU with that number, of which the manifest says that it has no parity.
+
+    Raises:
+        BackendError: this TensorRT is not installed, or refuses to build.
+        InputError: it does not build for this GPU.
+    """
+    bundle, library, driver = read_bundle(folder), open_library(target), driver or ask_driver()
+    graph, settings = bundle.graph("smoothed"), EngineSettings()
+    only = Driver(driver.version, driver.cuda, driver.gpus[number : number + 1], driver.problem)
+    (capability,) = target_capabilities(library, (), only)
+    parsed = parse_network(library, bundle.graph_path(graph))
+    plan = build_plan(library, parsed, settings, compute_capability=capability, threads=default_threads())
+    file = f"engines/{target}/model.plan"
+    (folder / file).parent.mkdir(parents=True)
+    (folder / file).write_bytes(plan)
+    engine = Engine(
+        file=file,
+        sha256=hashlib.sha256(plan).hexdigest(),
+        bytes=len(plan),
+        builder=library.target,
+        version=library.version,
+        graph_sha256=graph.sha256,
+        precision_requested=graph.precision,
+        precision_observed=observed_precision(parsed.network).precision,
+        compute_capability=capability,
+        noise_batch=bundle.manifest.noise_batch,
+        settings=settings,
+        parity_not_run="built for speed alone",
+    )
+    (folder / MANIFEST).write_bytes(msgspec.json.encode(msgspec.structs.replace(bundle.manifest, engines=(engine,))))

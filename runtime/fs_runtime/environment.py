@@ -3,7 +3,8 @@
 ======================  ==============================================================================
 ``FS_THREADS``          threads for the graph and for the noise; default: the cores this process may use
 ``FS_MAX_PIXELS``       largest image (width x height) that is decoded; default: 64,000,000
-``FS_CUDA_GRAPH``       1: capture CUDA graphs, 0: do not; default: 1 for TensorRT plans, 0 for ONNX Runtime
+``FS_CUDA_GRAPH``       1: capture CUDA graphs, 0: do not; default: 1 for TensorRT plans, 0 for ONNX Runtime, whose
+                        TensorRT provider refuses 1
 ======================  ==============================================================================
 
 ``ORT_DISABLE_TELEMETRY`` is set to 1 for ONNX Runtime where it is not set (in the package's ``__init__``); ``NO_COLOR``

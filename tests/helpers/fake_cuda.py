@@ -113,6 +113,11 @@ class FakeCuda:
         return sum(map(len, (self._blocks, self._streams, self._events, self._graphs)))
 
     @property
+    def busy(self) -> bool:
+        """Whether some stream has work left; a device that is lost does none any more."""
+        return not self._lost and any(stream.work for stream in self._streams.values())
+
+    @property
     def capturing(self) -> bool:
         """Whether the work of some stream is being captured."""
         return any(stream.captured is not None for stream in self._streams.values())
@@ -256,6 +261,10 @@ class FakeCuda:
         mark = self._events[event]
         if mark is not None:
             self._work(mark.stream, mark, forced=True)
+
+    def _cuEventQuery(self, event: int) -> Any:
+        mark = self._events[event]
+        return (Status.CUDA_ERROR_NOT_READY,) if mark is not None and not mark.done else None
 
     def _cuEventElapsedTime(self, first: int, last: int) -> Any:
         marks = self._events[first], self._events[last]

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -19,10 +18,11 @@ from fs_exporters.tensorrt.network import ParsedNetwork, parse_network
 from fs_exporters.tensorrt.observed import observed_precision
 from fs_exporters.tensorrt.plan import build_plan
 from fs_runtime.bundle import MANIFEST, Bundle, Engine, read_bundle
+from fs_runtime.bundle.engines import EngineHost, incompatibility
 from fs_runtime.bundle.manifest import EngineSettings, Graph, Precision
 from fs_runtime.cuda_driver import Driver, ask_driver
 from fs_runtime.environment import default_threads
-from fs_runtime.errors import FsError, InputError
+from fs_runtime.errors import BackendError, FsError, InputError
 from fs_runtime.files import write_together
 from fs_runtime.plural import count
 
@@ -127,7 +127,7 @@ class _Workshop:
     def parse(self, bundle: Bundle, graph: Graph) -> ParsedNetwork:
         """The graph as a network that has the graph's precision."""
         with self.watch.step("parse") as notes:
-            parsed = parse_network(self.library, bundle.graph_path(graph))
+            parsed = self._parsed(bundle, graph)
             observed = observed_precision(parsed.network)
             if observed.precision != graph.precision:
                 raise ParityError(f"{graph.file} was to be {graph.precision}, but it is {observed}: export it again")
@@ -147,10 +147,7 @@ class _Workshop:
             write_together({path: plan})
             notes.detail = f"for compute capability {compute_capability}"
             notes.path, notes.bytes = Path(file), len(plan)
-        reason = why_not_run(graph, compute_capability, self.driver)
-        # What the gate finds is not known yet, and an engine without it is none.
-        facts = partial(
-            Engine,
+        engine = Engine(
             file=file,
             sha256=hashlib.sha256(plan).hexdigest(),
             bytes=len(plan),
@@ -163,15 +160,36 @@ class _Workshop:
             noise_batch=bundle.manifest.noise_batch,
             settings=self.settings,
         )
+        reason = self._why_not_run(graph, engine)
         with self.watch.step("parity") as notes:
             notes.path = Path(file)
             if reason is not None:
                 notes.detail = f"not run, {reason}"
-                return facts(parity_not_run=reason)
+                return msgspec.structs.replace(engine, parity_not_run=reason)
             with telling_errors(library.name):
-                parity = plan_parity(bundle, graph, facts(parity_not_run="not before this gate"), threads=self.threads)
+                parity = plan_parity(bundle, graph, engine, threads=self.threads)
             notes.detail = parity_line(parity)
-            return facts(parity=parity)
+            return msgspec.structs.replace(engine, parity=parity)
+
+    def _parsed(self, bundle: Bundle, graph: Graph) -> ParsedNetwork:
+        try:
+            return parse_network(self.library, bundle.graph_path(graph))
+        except BackendError as error:
+            if graph.precision != "int8":
+                raise
+            raise BackendError(
+                f"{graph.file} is int8 as CPUs want it (unsigned activations, biases in 32 bits), which "
+                f"{self.library.name} does not take: for a plan export with --precision fp16 or bf16, or serve this "
+                "bundle with ONNX Runtime on a CPU"
+            ) from error
+
+    def _why_not_run(self, graph: Graph, engine: Engine) -> str | None:
+        """Why a plan cannot be held against its graph here; None if it can."""
+        reason = why_not_run(graph, self.driver)
+        if reason is not None:
+            return reason
+        here = self.driver.gpus[0].compute_capability
+        return incompatibility(engine, EngineHost(self.library.target, self.library.version, here))
 
 
 def _add_engines(

@@ -42,12 +42,16 @@ def verify_engines(bundle: Bundle, driver: Driver, *, threads: int) -> tuple[Eng
 
 def _verify(bundle: Bundle, engine: Engine, driver: Driver, threads: int) -> EngineVerdict:
     graph = bundle.graph("smoothed")
-    reason = why_not_run(graph, engine.compute_capability, driver)
+    reason = why_not_run(graph, driver)
+    if reason is not None:
+        return EngineVerdict(engine, None, reason)
+    here = driver.gpus[0].compute_capability
+    # A plan for another GPU needs no TensorRT to say so.
+    reason = incompatibility(engine, EngineHost(engine.builder, engine.version, here))
     if reason is not None:
         return EngineVerdict(engine, None, reason)
     library = open_library(engine.builder)
-    host = EngineHost(engine.builder, library.version, driver.gpus[0].compute_capability)
-    reason = incompatibility(engine, host)
+    reason = incompatibility(engine, EngineHost(engine.builder, library.version, here))
     if reason is not None:
         return EngineVerdict(engine, None, reason)
     return EngineVerdict(engine, plan_parity(bundle, graph, engine, threads=threads), None)

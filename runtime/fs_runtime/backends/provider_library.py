@@ -5,13 +5,14 @@ ONNX Runtime is an argument, so that whoever asks need not have it.
 
 import ctypes
 import io
+import mmap
 import re
 from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-_CUDNN = "libcudnn.so.9"
+_CUDNN = 9
 CUDNN_PAIRING = (
     "onnxruntime-gpu from 1.19 on, for CUDA 12 or 13, is built with cuDNN 9; one that you built yourself must be too: "
     "build it against cuDNN 9, or use a plan (--backend tensorrt) or --device cpu"
@@ -36,7 +37,7 @@ def load_fault(ort: Any, provider: str, folder: Path | None = None) -> OSError |
     """What the system's loader says against a provider; None: it loads, or is linked in.
 
     CUDA's provider is not linked to cuDNN in newer ONNX Runtimes: without it, it loads, and fails at the first
-    convolution. So cuDNN is loaded here too, of the one version that :data:`CUDNN_PAIRING` tells of.
+    convolution. So cuDNN is loaded here too, of the version that :func:`cudnn_version` tells.
 
     Args:
         ort: the package.
@@ -47,13 +48,12 @@ def load_fault(ort: Any, provider: str, folder: Path | None = None) -> OSError |
         # pip's TensorRT lies on no path of the loader; importing it brings its libraries into the process.
         with suppress(Exception):
             import_module("tensorrt")
-    folder = folder or Path(getattr(ort, "__file__", "")).parent / "capi"
-    library = folder / f"libonnxruntime_providers_{provider.removesuffix('ExecutionProvider').lower()}.so"
+    library = _file(ort, provider, folder)
     if not library.is_file():
         return None
-    wanted = [(str(folder / _SHARED), ctypes.RTLD_GLOBAL), (str(library), ctypes.RTLD_LOCAL)]
+    wanted = [(str(library.parent / _SHARED), ctypes.RTLD_GLOBAL), (str(library), ctypes.RTLD_LOCAL)]
     if provider == "CUDAExecutionProvider":
-        wanted.append((_CUDNN, ctypes.RTLD_LOCAL))
+        wanted.append((f"libcudnn.so.{cudnn_version(ort, folder)}", ctypes.RTLD_LOCAL))
     for path, mode in wanted:
         try:
             ctypes.CDLL(path, mode=mode)
@@ -62,7 +62,42 @@ def load_fault(ort: Any, provider: str, folder: Path | None = None) -> OSError |
     return None
 
 
+def named_version(ort: Any, provider: str, stem: str, folder: Path | None = None) -> int | None:
+    """Which version of a library a provider's own library names, as 10 in ``libnvinfer.so.10``; None: it names none.
+
+    Args:
+        ort: the package.
+        provider: its name.
+        stem: of the library's file, as ``libnvinfer``.
+        folder: where ONNX Runtime's libraries lie; None: its own.
+    """
+    path = _file(ort, provider, folder)
+    if not path.is_file() or path.stat().st_size == 0:
+        return None
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = re.search(rb"%s\.so\.(\d+)" % re.escape(stem.encode()), content)
+        return int(found[1]) if found else None
+
+
+def cudnn_version(ort: Any, folder: Path | None = None) -> int:
+    """The cuDNN that the CUDA provider is built with.
+
+    Newer providers load it without naming it: theirs is the one that :data:`CUDNN_PAIRING` tells of.
+
+    Args:
+        ort: the package.
+        folder: where ONNX Runtime's libraries lie; None: its own.
+    """
+    return named_version(ort, "CUDAExecutionProvider", "libcudnn", folder) or _CUDNN
+
+
 def missing_library(fault: OSError) -> str | None:
     """The library that the loader did not find, where that is what it says."""
     found = _MISSING.search(str(fault))
     return found[1] if found else None
+
+
+def _file(ort: Any, provider: str, folder: Path | None) -> Path:
+    """The library of a provider, which one that is linked in has not."""
+    folder = folder or Path(getattr(ort, "__file__", "")).parent / "capi"
+    return folder / f"libonnxruntime_providers_{provider.removesuffix('ExecutionProvider').lower()}.so"

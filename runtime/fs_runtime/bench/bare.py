@@ -1,4 +1,4 @@
-"""An encoder alone in ONNX Runtime: what the smoothed graph is held against."""
+"""An encoder without smoothing in ONNX Runtime: what the smoothed graph is held against."""
 
 import re
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fs_runtime.bundle import Bundle, Graph
 from fs_runtime.errors import BackendError, InputError
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -14,7 +15,16 @@ _CUDA = re.compile(r"cuda(?::(\d+))?")
 
 
 class ResidentSession:
-    """Runs a session again and again on inputs that lie where the device reads them; what comes out stays there."""
+    """Runs a session again and again on inputs that lie where the device reads them; what comes out stays there.
+
+    Attributes:
+        path: of the ONNX file.
+        batch: images in one run.
+        remedy: where a run fails.
+    """
+
+    batch = 1
+    remedy = "free memory"
 
     def __init__(self, path: Path, session: Any, feed: dict[str, npt.NDArray[Any]], *, device: str) -> None:
         """Put ``feed`` where ``session`` of ``path``, opened by :func:`open_session`, reads it."""
@@ -45,7 +55,7 @@ class ResidentSession:
                 self._session.run_with_iobinding(self._binding)
                 self._binding.synchronize_outputs()
         except Exception as error:  # its exception types are not public
-            raise BackendError(f"{self.path} failed: {_first_line(error)}; free memory, or leave --bare out") from error
+            raise BackendError(f"{self.path} failed: {_first_line(error)}; {self.remedy}") from error
 
     def close(self) -> None:
         """Free the session."""
@@ -54,6 +64,8 @@ class ResidentSession:
 
 class BareSession(ResidentSession):
     """The encoder alone, on one batch of pixels."""
+
+    remedy = "free memory, or leave --bare out"
 
     def __init__(self, path: Path, *, batch: int, height: int, width: int, device: str, threads: int) -> None:
         """Open ``path`` for pixels [batch, 3, height, width].
@@ -75,6 +87,28 @@ class BareSession(ResidentSession):
         name, dtype = _input(session, path, (batch, 3, height, width))
         pixels = np.random.default_rng(0).random((batch, 3, height, width), np.float32).astype(dtype)
         super().__init__(path, session, {name: pixels}, device=device)
+
+
+class CleanSession(ResidentSession):
+    """A bundle's graph of role ``clean``: its encoder without the booster, on one draw of one image.
+
+    The graph is the smoothed one without the booster, so the addition of noise (zeros here), the unit norm and the
+    reductions of that draw are measured too.
+    """
+
+    def __init__(self, bundle: Bundle, graph: Graph, *, device: str, threads: int) -> None:
+        """Open ``graph`` of ``bundle`` on ``device`` (``cpu`` or ``cuda:N``).
+
+        Raises:
+            InputError: the file cannot be loaded.
+            BackendError: ONNX Runtime or its provider is missing here.
+        """
+        path = bundle.graph_path(graph)
+        session = open_session(path, device, threads)
+        rng = np.random.default_rng(0)
+        feed = {tensor.name: rng.random(tensor.shape, np.float32) for tensor in graph.inputs}
+        feed["noise"][...] = 0.0
+        super().__init__(path, session, feed, device=device)
 
 
 def _first_line(error: Exception) -> str:
@@ -99,7 +133,7 @@ def open_session(path: Path, device: str, threads: int) -> Any:
         import onnxruntime as ort
     except ImportError as error:
         raise BackendError(
-            "a bare session needs ONNX Runtime: pip install 'fs-runtime[cpu]', or leave --bare out"
+            f"{path} runs in ONNX Runtime, which is not installed: pip install 'fs-runtime[cpu]'"
         ) from error
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads

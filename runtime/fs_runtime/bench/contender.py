@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from fs_runtime.backends import Block
 from fs_runtime.backends.clock import device_seconds
-from fs_runtime.bench.bare import BareSession
+from fs_runtime.bench.bare import BareSession, CleanSession
 from fs_runtime.bench.measurement import CertifyRun, Measurement, TargetRun, seconds_each, seconds_of
 from fs_runtime.bench.neighbours import Neighbours
 from fs_runtime.bench.picture import picture
@@ -19,6 +18,7 @@ from fs_runtime.certificates.feature import FeatureCertificate
 from fs_runtime.certification import Bound, Target, smallest_draws
 from fs_runtime.cuda_driver import ask_driver
 from fs_runtime.encoder import SmoothedEncoder
+from fs_runtime.errors import BackendError, InputError
 from fs_runtime.noise import NoiseBlocks, Stream
 from fs_runtime.preprocess import ImageLike
 
@@ -54,7 +54,11 @@ class Asked:
 
 
 class Contender:
-    """A bundle on a backend, open until :meth:`close`."""
+    """A bundle on a backend, open until :meth:`close`.
+
+    Attributes:
+        clean_not_run: why the bundle's encoder without smoothing is not measured, empty where it is or there is none.
+    """
 
     def __init__(
         self, bundle: Bundle, asked: Asked, *, backend: str, device: str, threads: int, max_pixels: int
@@ -73,11 +77,10 @@ class Contender:
         self.blocks = _LEAST_BLOCKS
         # The runtime's own session first: it loads the libraries of a device, which bare sessions need too.
         self.encoder = SmoothedEncoder(bundle, backend=backend, device=device, threads=threads, max_pixels=max_pixels)
-        session = partial(BareSession, height=manifest.height, width=manifest.width, device=device, threads=threads)
-        clean = next((graph for graph in manifest.graphs if graph.role == "clean"), None)
+        size = {"batch": self.batch, "height": manifest.height, "width": manifest.width}
         try:
-            self.bare = None if asked.bare is None else session(asked.bare, batch=self.batch)
-            self.clean = None if clean is None else session(bundle.graph_path(clean), batch=1)
+            self.bare = None if asked.bare is None else BareSession(asked.bare, **size, device=device, threads=threads)
+            self.clean, self.clean_not_run = self._opened_clean()
         except BaseException:
             self.encoder.close()
             raise
@@ -159,6 +162,16 @@ class Contender:
             return None
         number = self.device.partition(":")[2] or "0"
         return next((gpu.name for gpu in ask_driver().gpus if str(gpu.index) == number), None)
+
+    def _opened_clean(self) -> tuple[CleanSession | None, str]:
+        """The encoder without smoothing, which nobody asked for: where it cannot run, a plan may all the same."""
+        graph = next((graph for graph in self.bundle.manifest.graphs if graph.role == "clean"), None)
+        if graph is None:
+            return None, ""
+        try:
+            return CleanSession(self.bundle, graph, device=self.device, threads=self.threads), ""
+        except (BackendError, InputError) as error:
+            return None, str(error)
 
     def _certify(self, seed: int) -> CertifyRun:
         pilot = -(-_PILOT // self.batch) * self.batch

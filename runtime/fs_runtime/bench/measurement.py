@@ -52,7 +52,7 @@ class Measurement:
         graph_alone: one run of the graph on noise that is ready.
         noise_alone: one block of noise; None: made on a device.
         bare: one run of the encoder alone at the same batch.
-        clean: one image through the encoder without smoothing.
+        clean: one draw at batch 1 without the booster.
         target: certificates towards a target.
         other_processes: share of all cores that other processes took; None: cannot be told.
     """

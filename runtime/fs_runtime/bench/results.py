@@ -150,7 +150,7 @@ class BenchLine(msgspec.Struct, frozen=True):
         draws_per_second: noisy copies through the graph while that certificate is made, pilot and statistics included.
         milliseconds: of one noise batch, and where they go.
         bare: the encoder alone at the same batch; null: none was given.
-        clean: the encoder without smoothing at batch 1, where the bundle holds it.
+        clean: one draw at batch 1 without the booster; null: the bundle holds no such graph, or it cannot run here.
         target: certificates towards a target; null: none was given.
         arithmetic: the encoder's; null: the bundle does not state its multiply-adds.
         other_processes: largest share of all cores that other processes took in a round; null: cannot be told.

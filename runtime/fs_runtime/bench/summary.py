@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from fs_runtime.bench.bare import BareSession
+from fs_runtime.bench.bare import ResidentSession
 from fs_runtime.bench.contender import Contender
 from fs_runtime.bench.measurement import Measurement
 from fs_runtime.bench.peak import Peak, known_peak
@@ -73,7 +73,7 @@ def _parts_of(measured: Measurement, *, on_cpu: bool) -> tuple[float, float, flo
     return whole, waiting, None, running
 
 
-def _beside(session: BareSession | None, seconds: list[float | None], rates: list[float]) -> Beside | None:
+def _beside(session: ResidentSession | None, seconds: list[float | None], rates: list[float]) -> Beside | None:
     if session is None:
         return None
     speeds = [session.batch / each for each in seconds if each is not None]

@@ -129,7 +129,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """One TensorRT plan; it loads only if its hash is listed here.
 
     ``graph_sha256`` is the hash of the ONNX graph it was built from. ``parity`` compares the plan with that graph;
-    where it is None, ``parity_not_run`` says why.
+    where it is None, ``parity_not_run`` says why. In a bundle there is one of both.
     """
 
     file: RelativePath
@@ -145,10 +145,6 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     settings: EngineSettings = EngineSettings()
     parity: Parity | None = None
     parity_not_run: Text | None = None
-
-    def __post_init__(self) -> None:
-        if (self.parity is None) == (self.parity_not_run is None):
-            raise ValueError("an engine has either parity or parity_not_run")
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

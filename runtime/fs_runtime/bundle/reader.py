@@ -144,6 +144,10 @@ def _check_engines(manifest: Manifest, path: Path) -> None:
                 f"{path}: {engine.file} is {engine.precision_observed}, {graph.file} is {graph.precision}: build it "
                 "again with fs-export build"
             )
+        if (engine.parity is None) == (engine.parity_not_run is None):
+            raise BundleError(
+                f"{path}: {engine.file} must have either parity or parity_not_run: build it again with fs-export build"
+            )
         if engine.file in seen:
             raise BundleError(f"{path} lists {engine.file} twice: export the bundle again")
         seen.add(engine.file)

@@ -150,6 +150,9 @@ def _opened(bundle: Bundle, asked: Asked, backend: str, device: str, threads: in
     where = f"{info.name} {info.version} on {info.device}, {contender.blocks} blocks of {contender.batch} a measurement"
     line = f"warm-up    {time.perf_counter() - begun:6.1f} s  {where}  {bundle.root}  {megabytes(graph.bytes)}"
     messages().print(printable(line), markup=False, highlight=False, soft_wrap=True)
+    if contender.clean_not_run:
+        line = f"the encoder without its booster is not measured: {contender.clean_not_run}"
+        messages().print(printable(line), markup=False, highlight=False, soft_wrap=True)
     return contender
 
 

@@ -83,7 +83,7 @@ def _speeds(lines: Sequence[BenchLine]) -> Table:
 def _besides(lines: Sequence[BenchLine], what: str) -> Table:
     title = {
         "bare": "the encoder alone, at the same batch",
-        "clean": "the encoder without smoothing, from the bundle, at batch 1",
+        "clean": "without the booster, from the bundle: one draw at batch 1, its unit norm and reductions included",
     }[what]
     made = table("bundle", "file", "images/s", "draws/s over it", title=title, words=2)
     for line in _rows(lines, what):

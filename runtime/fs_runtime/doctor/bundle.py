@@ -62,19 +62,22 @@ def _fault(engine: Engine, driver: Driver, versions: dict[str, str]) -> str | No
 def check_memory(manifest: Manifest, driver: Driver, *, on_gpu: bool, plans: bool = False) -> Check:
     """Free memory against what the bundle takes beside the graph's activations, which depend on the encoder.
 
-    On a GPU either a plan's weights lie there, or, without ``plans``, the graph's.
+    On a GPU either a plan's weights lie there, or, without ``plans``, the graph's. Of several GPUs one is enough.
     """
     need, free = _need(manifest, on_gpu=on_gpu, plans=plans), _free(driver, on_gpu=on_gpu)
     where = "GPU memory" if on_gpu else "memory"
     expected = f"{need / 2**20:.0f} MiB of {where}, and the graph's activations"
-    if free is None:
+    if not free:
         return Check(f"memory.{'gpu' if on_gpu else 'cpu'}", "absent", expected, f"free {where} cannot be told")
+    fitting = [name for name, size in free.items() if need <= size]
+    each = ", ".join(f"{name} {size / 2**20:.0f} MiB free".strip() for name, size in free.items())
+    only = f": choose one with --device ({', '.join(fitting)})" if 0 < len(fitting) < len(free) else ""
     return judged(
         f"memory.{'gpu' if on_gpu else 'cpu'}",
-        need <= free,
+        bool(fitting),
         needed=True,
         expected=expected,
-        actual=f"{free / 2**20:.0f} MiB free",
+        actual=each + only,
         remedy=f"free {where}, or export with a smaller --noise-batch",
     )
 
@@ -96,11 +99,13 @@ def _need(manifest: Manifest, *, on_gpu: bool, plans: bool) -> int:
     return weights + noise + outputs + gram
 
 
-def _free(driver: Driver, *, on_gpu: bool) -> int | None:
+def _free(driver: Driver, *, on_gpu: bool) -> dict[str, int]:
+    """Bytes free on each GPU by its name for ``--device``, or of this machine; none where it cannot be told."""
     if on_gpu:
-        return driver.gpus[0].free if driver.gpus else None
+        return {f"cuda:{gpu.index}": gpu.free for gpu in driver.gpus if gpu.free is not None}
     try:
         lines = _MEMINFO.read_text().splitlines()
     except OSError:
-        return None
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
+        return {}
+    available = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    return {"": available[0]} if available else {}

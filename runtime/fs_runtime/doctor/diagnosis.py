@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Literal, get_args
 
-from fs_runtime.cuda_driver import ask_driver
+from fs_runtime.cuda_driver import Driver, ask_driver
 from fs_runtime.doctor.bundle import check_engines, check_memory, open_bundle
 from fs_runtime.doctor.check import Check
 from fs_runtime.doctor.noise import check_noise
 from fs_runtime.doctor.nvidia import check_driver, check_libraries, needed_cuda
 from fs_runtime.doctor.onnx_runtime import check_onnx_runtime
 from fs_runtime.doctor.packages import RUNTIME_PACKAGES, check_packages, check_python
-from fs_runtime.doctor.tensorrt import check_tensorrt, tensorrt_versions
+from fs_runtime.doctor.tensorrt import check_tensorrt, tensorrt_cuda, tensorrt_versions
 
 Device = Literal["cpu", "cuda", "tensorrt"]
 DEVICES: tuple[Device, ...] = get_args(Device)
@@ -30,7 +30,7 @@ def diagnose(bundle: Path | None = None, *, device: Device = "cpu") -> tuple[Che
         check_python(),
         *check_packages(RUNTIME_PACKAGES),
         *check_onnx_runtime(needs_cpu=device == "cpu", needs_cuda=device == "cuda"),
-        *check_driver(driver, needed=on_gpu, cuda=cuda if device == "cuda" else None),
+        *_check_driver(driver, device, cuda),
         *check_libraries(needed=device == "cuda", cuda=cuda),
         *check_noise(driver, needed=on_gpu),
         *check_tensorrt(versions, needed=device == "tensorrt"),
@@ -44,3 +44,10 @@ def diagnose(bundle: Path | None = None, *, device: Device = "cpu") -> tuple[Che
             if on_gpu:
                 checks.append(check_memory(opened.manifest, driver, on_gpu=True, plans=device == "tensorrt"))
     return tuple(checks)
+
+
+def _check_driver(driver: Driver, device: Device, onnx_runtimes: str) -> list[Check]:
+    """The driver, against the CUDA of what runs on ``device``."""
+    if device == "tensorrt":
+        return check_driver(driver, needed=True, cuda=tensorrt_cuda(), wanted_by="TensorRT")
+    return check_driver(driver, needed=device == "cuda", cuda=onnx_runtimes if device == "cuda" else None)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from fs_runtime.backends.provider_library import cudnn_version
 from fs_runtime.cuda_driver import Driver
 from fs_runtime.doctor.check import Check, judged
 
@@ -32,7 +33,6 @@ class _Library:
 _LIBRARIES = {
     "cuda.runtime": _Library("libcudart.so", None, "nvidia-cuda-runtime", "cudaRuntimeGetVersion"),
     "cuda.cublas": _Library("libcublas.so", None, "nvidia-cublas", None),
-    "cuda.cudnn": _Library("libcudnn.so", "9", "nvidia-cudnn-cu{}", "cudnnGetVersion"),
 }
 
 
@@ -45,8 +45,13 @@ def needed_cuda() -> str:
     return str(getattr(ort, "cuda_version", "") or _NEWEST_CUDA).partition(".")[0]
 
 
-def check_driver(driver: Driver, *, needed: bool, cuda: str | None = None) -> list[Check]:
-    """The driver, each GPU it shows, and whether it is new enough for a major version of CUDA (None: any is)."""
+def check_driver(
+    driver: Driver, *, needed: bool, cuda: str | None = None, wanted_by: str = "onnxruntime-gpu"
+) -> list[Check]:
+    """The driver, each GPU it shows, and whether it is new enough for a major version of CUDA (None: any is).
+
+    ``wanted_by`` is the package that wants that version.
+    """
     shown = ", ".join(
         part for part in (driver.version, driver.cuda and f"CUDA up to {driver.cuda}", driver.problem) if part
     )
@@ -64,9 +69,9 @@ def check_driver(driver: Driver, *, needed: bool, cuda: str | None = None) -> li
                 "driver.cuda",
                 int(driver.cuda.partition(".")[0]) >= int(cuda),
                 needed=needed,
-                expected=f"CUDA {cuda}, which this ONNX Runtime is built with",
+                expected=f"CUDA {cuda}, which this {wanted_by} is built with",
                 actual=f"the driver supports CUDA up to {driver.cuda}",
-                remedy=f"update NVIDIA's driver to one for CUDA {cuda}, or install an onnxruntime-gpu of CUDA "
+                remedy=f"update NVIDIA's driver to one for CUDA {cuda}, or install one of {wanted_by} for CUDA "
                 f"{driver.cuda.partition('.')[0]}",
             )
         )
@@ -75,7 +80,18 @@ def check_driver(driver: Driver, *, needed: bool, cuda: str | None = None) -> li
 
 def check_libraries(*, needed: bool, cuda: str = _NEWEST_CUDA) -> list[Check]:
     """CUDA's and cuDNN's libraries, loaded from the system or from NVIDIA's Python packages."""
-    return [_check_library(name, library, cuda, needed=needed) for name, library in _LIBRARIES.items()]
+    cudnn = _Library("libcudnn.so", _needed_cudnn(), "nvidia-cudnn-cu{}", "cudnnGetVersion")
+    libraries = {**_LIBRARIES, "cuda.cudnn": cudnn}
+    return [_check_library(name, library, cuda, needed=needed) for name, library in libraries.items()]
+
+
+def _needed_cudnn() -> str:
+    """The version of cuDNN that the installed ONNX Runtime was built with."""
+    try:
+        import onnxruntime as ort
+    except Exception:  # a broken package can raise anything, and has a check of its own
+        ort = None
+    return str(cudnn_version(ort))
 
 
 def _check_library(name: str, library: _Library, cuda: str, *, needed: bool) -> Check:

@@ -1,5 +1,7 @@
 """TensorRT and TensorRT-RTX: which are here, and of what version."""
 
+import re
+from importlib.metadata import distributions
 from typing import get_args
 
 from fs_runtime.backends.tensorrt.library import Builder, installed_versions, is_supported, shown, supported
@@ -10,6 +12,19 @@ _REMEDY = (
     "install the TensorRT of the plan (pip install tensorrt-rtx, or TensorRT 10.16 to 11), or use --device cuda or "
     "cpu, for ONNX Runtime"
 )
+
+
+_OF_CUDA = re.compile(r"tensorrt(?:[-_]rtx)?[-_]cu(\d+)", re.IGNORECASE)
+
+
+def tensorrt_cuda() -> str | None:
+    """The major version of CUDA that an installed TensorRT is for, the least of several; None: no package says it.
+
+    NVIDIA's Python packages have it in their names (``tensorrt-cu13``); JetPack's TensorRT goes with its own driver.
+    """
+    names = [str(each.metadata["Name"]) for each in distributions()]
+    found = [int(match[1]) for name in names if (match := _OF_CUDA.fullmatch(name))]
+    return str(min(found)) if found else None
 
 
 def check_tensorrt(versions: dict[str, str], *, needed: bool) -> list[Check]:

@@ -131,6 +131,8 @@ class CudaBackend(Backend):
         with ExitStack() as stack:
             with suppress(BackendError):  # the device is lost, and TensorRT and ONNX Runtime let go all the same
                 stack.enter_context(self._device.current())
+                # A block whose result nobody waited for may still run what is let go of here.
+                self._device.cuda.call("cuCtxSynchronize")
             self._shut()
         self._device.close()
 

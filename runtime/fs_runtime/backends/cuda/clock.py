@@ -12,6 +12,7 @@ class EventClock:
     """Seconds between two events of a stream."""
 
     def __init__(self, cuda: Cuda) -> None:
+        self._cuda = cuda
         # Bindings of CUDA 13 know only the form that drivers have from CUDA 12.8 on.
         self._ways: list[Callable[[Any, Any], float | None]] = [
             lambda first, last: float(cuda.call("cuEventElapsedTime", first, last)),
@@ -38,5 +39,19 @@ class EventClock:
                 taken = None
             if taken is not None:
                 return taken / 1000.0
+            self._check_alive(last)
             self._ways.pop(0)
         return 0.0
+
+    def _check_alive(self, event: Any) -> None:
+        """Tell a driver that lacks a call from a GPU that is lost, which fails them all.
+
+        Raises:
+            DeviceLostError: the GPU is gone.
+        """
+        try:
+            self._cuda.call("cuEventQuery", event)
+        except DeviceLostError:
+            raise
+        except BackendError:  # the event has not happened yet, or this call is missing too
+            pass

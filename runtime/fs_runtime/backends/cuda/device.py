@@ -87,10 +87,22 @@ class CudaDevice:
         return int(pointer)
 
     def pinned(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Zeroed memory here, which the GPU can copy from and to while the CPU goes on."""
+        """Zeroed memory here, which the GPU can copy from and to while the CPU goes on.
+
+        Raises:
+            DeviceMemoryError: this machine does not give so much memory that stays where it is.
+        """
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         with self.current():
-            address = int(self._kept("cuMemFreeHost", self.cuda.call("cuMemHostAlloc", size, 0)))
+            try:
+                made = self.cuda.call("cuMemHostAlloc", size, 0)
+            except DeviceMemoryError as error:  # the driver has one code for the GPU's memory and the host's
+                raise DeviceMemoryError(
+                    f"{size / 2**20:,.1f} MiB of page-locked memory of this machine (not of {self.name}) cannot be "
+                    "had: free memory, raise the limit of the container or of locked memory (ulimit -l), or export "
+                    "with a smaller --noise-batch"
+                ) from error
+            address = int(self._kept("cuMemFreeHost", made))
         memory = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
         memory.fill(0)
         return memory.view(dtype).reshape(shape)

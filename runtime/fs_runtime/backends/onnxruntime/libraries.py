@@ -42,5 +42,7 @@ def _remedy(library: str) -> str:
         version = library.rpartition(".so.")[2] or "10"
         return f"install TensorRT {version} (pip install 'tensorrt-cu{cuda}>={version},<{int(version) + 1}')"
     if "cudnn" in library:
-        return f"install cuDNN 9 (pip install 'onnxruntime-gpu[cuda,cudnn]', or nvidia-cudnn-cu{cuda}). {CUDNN_PAIRING}"
+        version = library.rpartition(".so.")[2] or "9"
+        packages = f"pip install 'onnxruntime-gpu[cuda,cudnn]', or 'nvidia-cudnn-cu{cuda}=={version}.*'"
+        return f"install cuDNN {version} ({packages}). {CUDNN_PAIRING}"
     return f"install CUDA {cuda} (pip install 'onnxruntime-gpu[cuda,cudnn]', or NVIDIA's packages of the system)"

@@ -1,5 +1,6 @@
 """What ONNX Runtime's providers on a GPU share: a session bound to buffers there, on the stream of everything else."""
 
+import re
 from abc import abstractmethod
 from typing import Any
 
@@ -18,6 +19,7 @@ from fs_runtime.cuda_calls import DeviceMemoryError
 from fs_runtime.errors import BackendError, BundleError
 
 _NO_MEMORY = ("Failed to allocate memory", "out of memory", "ALLOC_FAILED", "CUDA failure 2:")
+_REQUESTED = re.compile(r"requested buffer of size (\d+)")
 _NOT_IMPLEMENTED = ("NOT_IMPLEMENTED", "Could not find an implementation", "explicitly disabled by the user")
 
 
@@ -103,10 +105,13 @@ class OnnxRuntimeOnGpu(CudaBackend):
         said = str(error)
         if any(mark in said for mark in _NO_MEMORY):
             batch = self._manifest.noise_batch
-            smaller = f"export with a smaller --noise-batch, say {batch // 2}" if batch > 1 else "use a GPU with more"
+            smaller = f"export with a smaller --noise-batch (try {batch // 2})" if batch > 1 else "use a GPU with more"
+            found = _REQUESTED.search(said)
+            asked = f" when {int(found[1]) / 2**20:,.1f} MiB more were asked for" if found else ""
             return DeviceMemoryError(
-                f"{self._path} at a noise batch of {batch} needs more than the {self._free / 2**20:,.0f} MiB of memory "
-                f"that were free on {self._device.name} ({first_line(error)}): {smaller}, or free memory"
+                f"{self._path} at a noise batch of {batch} takes more memory than {self._device.name} has: it ended"
+                f"{asked} ({first_line(error)}); {self._free / 2**20:,.0f} MiB were free before anything was loaded: "
+                f"{smaller}, or free memory"
             )
         if any(mark in said for mark in _NOT_IMPLEMENTED):
             return BackendError(

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import threading
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from fs_exporters.onnx import NAME_SCOPES
 from fs_exporters.parity import ParityError
 from fs_exporters.pipeline import ExportResult, export_bundle, parity_line
 from fs_exporters.tensorrt import BuildRequest, build, build_engines
+from fs_exporters.tensorrt.capability import target_capabilities
 from fs_exporters.tensorrt.library import open_library
 from fs_exporters.tensorrt.network import parse_network
 from fs_exporters.tensorrt.plan import build_plan
@@ -123,7 +125,7 @@ def test_build_states_what_the_parity_gate_found_when_the_gpu_is_here(
     parity = read_bundle(pooled_export.path).manifest.parity[0]
 
     def gate(bundle: Bundle, graph: Graph, engine: Engine, *, threads: int) -> Parity:
-        assert engine.parity is None
+        assert engine.parity is engine.parity_not_run is None
         listing = Bundle(bundle.root, msgspec.structs.replace(bundle.manifest, engines=(engine,)), "")
         seen.append(read_plan(listing, engine))
         return parity
@@ -133,9 +135,10 @@ def test_build_states_what_the_parity_gate_found_when_the_gpu_is_here(
     made = build_engines(_copy(pooled_export, tmp_path), BuildRequest("tensorrt-rtx", ("8.9", "8.6"), threads=1))
     assert len(seen) == 1
     assert [engine.parity for engine in made.engines] == [parity, None]
-    assert [engine.parity_not_run for engine in made.engines] == [None, "the GPU here has compute capability 8.9"]
+    foreign = "it is for compute capability 8.6, this GPU has 8.9"
+    assert [engine.parity_not_run for engine in made.engines] == [None, foreign]
     details = [stage.detail for stage in made.stages if stage.name == "parity"]
-    assert details == [parity_line(parity), "not run, the GPU here has compute capability 8.9"]
+    assert details == [parity_line(parity), f"not run, {foreign}"]
 
 
 @needs_rtx
@@ -169,10 +172,33 @@ def test_build_says_what_tensorrt_told_the_builders_logger_when_the_gate_cannot_
     assert "layer 3" not in "".join(capfd.readouterr())
 
 
+@needs_rtx
+def test_build_makes_a_plan_when_the_graph_is_bf16(vit_export: Callable[[str], ExportResult], tmp_path: Path) -> None:
+    (engine,) = build_engines(_copy(vit_export("bf16"), tmp_path), RTX).engines
+    assert (engine.precision_requested, engine.precision_observed) == ("bf16", "bf16")
+
+
+@needs_rtx
+def test_build_refuses_when_the_graph_is_int8_for_cpus(
+    vit_export: Callable[[str], ExportResult], tmp_path: Path
+) -> None:
+    root = _copy(vit_export("int8"), tmp_path)
+    before = _content(root)
+    with pytest.raises(
+        BackendError, match=r"^model.onnx is int8 as CPUs want it .* export with --precision fp16 or bf16"
+    ):
+        build_engines(root, RTX)
+    assert _content(root) == before
+
+
 @pytest.mark.gpu
 @needs_rtx
 def test_build_runs_the_parity_gate_when_the_gpu_is_here(half_export: ExportResult, tmp_path: Path) -> None:
     here = gpu_here().gpus[0].compute_capability
+    try:
+        target_capabilities(open_library("tensorrt-rtx"), (here,), driver_of(here))
+    except InputError as error:  # as a H100's, which TensorRT-RTX 1.7 does not build for
+        pytest.skip(str(error))
     (engine,) = build_engines(_copy(half_export, tmp_path), BuildRequest("tensorrt-rtx", (here,), threads=1)).engines
     assert engine.parity is not None
     assert engine.parity.smallest_cosine > 0.999

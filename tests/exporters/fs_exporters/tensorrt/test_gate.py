@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from helpers import fake_tensorrt, tiny_torch
 from helpers.engines import NO_GPU, driver_of
@@ -48,9 +49,10 @@ def test_module_shows_the_difference_when_the_other_side_computes_something_else
 
 def test_why_not_run_says_what_is_missing(pooled_export: ExportResult) -> None:
     graph = read_bundle(pooled_export.path).graph("smoothed")
-    assert why_not_run(graph, "8.9", NO_GPU) == "no GPU"
-    assert why_not_run(graph, "8.9", driver_of("9.0")) == "the GPU here has compute capability 9.0"
-    assert why_not_run(graph, "8.9", driver_of("8.9")) is None
+    assert why_not_run(graph, NO_GPU) == "no GPU"
+    assert why_not_run(graph, driver_of("8.9")) is None
+    coarse = msgspec.structs.replace(graph, precision="bf16")
+    assert why_not_run(coarse, driver_of("8.9")) == "no bf16 graph to compare with runs in ONNX Runtime on the CPU"
 
 
 def test_verify_engines_gives_no_verdict_when_there_is_no_plan(pooled_export: ExportResult) -> None:
@@ -90,6 +92,18 @@ def test_verify_engines_compares_by_the_backend_that_serves_when_the_gpu_is_here
     assert set(verdict.parity.largest_difference.values()) == {0.0}
     assert gpu.calls["cuGraphLaunch"] > 2
     assert gpu.left == 0
+
+
+def test_verify_engines_runs_a_plan_for_every_gpu_and_needs_no_tensorrt_for_another_gpus(
+    pooled_export: ExportResult, tmp_path: Path, gpu: FakeCuda
+) -> None:
+    root = tiny_torch.copy_of(pooled_export.path, tmp_path / "bundle")
+    fake_tensorrt.add_plan(root, compute_capability="8.0", settings={"hardware_compatible": True})
+    fake_tensorrt.add_plan(root, compute_capability="8.0")
+    fake_tensorrt.add_plan(root, compute_capability="8.0", builder="tensorrt-rtx")  # which is not installed
+    everywhere, *others = verify_engines(read_bundle(root), driver_of("8.9"), threads=1)
+    assert (everywhere.not_run, everywhere.parity is None) == (None, False)
+    assert {other.not_run for other in others} == {"it is for compute capability 8.0, this GPU has 8.9"}
 
 
 def test_plan_parity_refuses_when_the_plan_computes_something_else(

@@ -8,6 +8,8 @@ import pytest
 from helpers import tiny
 from helpers.fake_cuda import FakeCuda, install
 
+from fs_runtime.backends.cuda.backend import CudaBackend
+
 
 @pytest.fixture
 def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeCuda]:
@@ -16,6 +18,19 @@ def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeCuda]:
     def make(**options: Any) -> FakeCuda:
         fake = FakeCuda(**options)
         install(monkeypatch, fake)
+        close = CudaBackend.close
+
+        def closing(backend: CudaBackend) -> None:
+            shut = backend._shut
+
+            def idle() -> None:
+                assert not fake.busy, "what a block still runs on is let go of"
+                shut()
+
+            monkeypatch.setattr(backend, "_shut", idle, raising=False)
+            close(backend)
+
+        monkeypatch.setattr(CudaBackend, "close", closing)
         return fake
 
     return make

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from fs_runtime.backends import provider_library
-from fs_runtime.backends.provider_library import load_fault, missing_library
+from fs_runtime.backends.provider_library import load_fault, missing_library, named_version
 
 
 def test_load_fault_imports_tensorrt_first_when_its_provider_is_asked_for(
@@ -23,6 +23,10 @@ def test_load_fault_imports_tensorrt_first_when_its_provider_is_asked_for(
     seen.clear()
     assert load_fault(SimpleNamespace(), "CUDAExecutionProvider", tmp_path) is None
     assert seen == ["libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so", "libcudnn.so.9"]
+    seen.clear()
+    (tmp_path / "libonnxruntime_providers_cuda.so").write_bytes(b"libcudart.so.12\0libcudnn.so.8\0")
+    assert load_fault(SimpleNamespace(), "CUDAExecutionProvider", tmp_path) is None
+    assert seen[-1] == "libcudnn.so.8"
 
 
 @pytest.mark.parametrize("provider", ["CUDAExecutionProvider", "CPUExecutionProvider"])
@@ -49,3 +53,13 @@ def test_load_fault_names_cudnn_when_only_that_is_missing(
 def test_missing_library_is_none_when_the_loader_says_something_else() -> None:
     assert missing_library(OSError("libx.so.1: cannot open shared object file: No such file")) == "libx.so.1"
     assert missing_library(OSError("invalid ELF header")) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "version"),
+    [(b"\0libcudart.so.12\0libnvinfer.so.8\0libnvinfer_plugin.so.9\0", 8), (b"no library", None), (b"", None)],
+)
+def test_named_version_is_what_the_providers_library_names(tmp_path: Path, content: bytes, version: int | None) -> None:
+    (tmp_path / "libonnxruntime_providers_tensorrt.so").write_bytes(content)
+    assert named_version(SimpleNamespace(), "TensorrtExecutionProvider", "libnvinfer", tmp_path) == version
+    assert named_version(SimpleNamespace(), "CUDAExecutionProvider", "libnvinfer", tmp_path) is None

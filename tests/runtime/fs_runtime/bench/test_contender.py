@@ -5,14 +5,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from helpers import tiny
-from helpers.tiny_bare import save_encoder
 
 import fs_runtime
 from fs_runtime.backends.clock import DeviceSeconds
-from fs_runtime.bench import Asked, Contender
+from fs_runtime.bench import Asked, Contender, bare
 from fs_runtime.bundle import Bundle, read_bundle
 from fs_runtime.certification import CertificationError, Target
 from fs_runtime.errors import BackendError
@@ -82,15 +80,29 @@ def test_warm_up_refuses_when_the_target_is_out_of_reach(tmp_path: Path) -> None
         pass
 
 
-def test_measure_runs_the_clean_graph_at_batch_1_when_the_bundle_has_one(tmp_path: Path) -> None:
-    bundle = read_bundle(tiny.write_bundle(tmp_path))
-    save_encoder(tmp_path / "clean.onnx", 1)
-    clean = msgspec.structs.replace(bundle.manifest.graphs[0], role="clean", file="clean.onnx")
-    manifest = msgspec.structs.replace(bundle.manifest, graphs=(*bundle.manifest.graphs, clean))
-    with opened(Bundle(bundle.root, manifest, "")) as contender:
+def test_measure_runs_the_clean_graph_at_batch_1_when_the_bundle_has_a_booster(tmp_path: Path) -> None:
+    tiny.add_clean(tiny.write_bundle(tmp_path))
+    with opened(tmp_path) as contender:
         assert contender.measure(0).clean is not None
         assert contender.clean is not None
-        assert contender.clean.batch == 1
+        assert (contender.clean.batch, contender.clean.path.name) == (1, "clean.onnx")
+        assert contender.clean_not_run == ""
+        assert contender.steps == 4
+
+
+def test_contender_says_why_when_the_clean_graph_cannot_be_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(path: Path, *_: object) -> None:
+        raise BackendError(f"{path} runs in what is not here")
+
+    tiny.add_clean(tiny.write_bundle(tmp_path))
+    monkeypatch.setattr(bare, "open_session", missing)
+    with opened(tmp_path) as contender:
+        assert contender.clean_not_run == f"{tmp_path / 'clean.onnx'} runs in what is not here"
+        assert contender.clean is None
+        assert contender.measure(0).clean is None
+        assert contender.steps == 3
 
 
 def test_measure_reads_the_devices_clock_when_the_backend_has_one(

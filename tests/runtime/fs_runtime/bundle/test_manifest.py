@@ -87,13 +87,3 @@ def test_smoothed_inputs_name_each_draws_image_when_images_are_mixed(tmp_path: P
         ("image_index", "int64", (4,)),
     ]
     assert [tensor.shape for tensor in manifest.smoothed_outputs] == [(4,), (3, 6), (4,), (4, 6)]
-
-
-def test_engine_says_whether_parity_ran_when_it_is_made(tmp_path: Path) -> None:
-    (engine,) = _full(read_bundle(tiny.write_bundle(tmp_path)).manifest).engines
-    for changes in ({"parity": None}, {"parity_not_run": "no GPU"}):
-        with pytest.raises(ValueError, match="either parity or parity_not_run"):
-            msgspec.structs.replace(engine, **changes)
-    unrun = msgspec.structs.replace(engine, parity=None, parity_not_run="no GPU")
-    with pytest.raises(msgspec.ValidationError, match="either parity or parity_not_run"):
-        msgspec.json.decode(msgspec.json.encode(unrun).replace(b'"no GPU"', b"null"), type=Engine)

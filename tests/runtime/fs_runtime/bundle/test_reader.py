@@ -20,6 +20,26 @@ Edit = Callable[[dict[str, Any]], object]
 PLAN = "engines/sm89/model.plan"
 
 
+PARITY = {
+    "graph": PLAN,
+    "ran": "tensorrt-rtx",
+    "image": "synthetic",
+    "seed": "0",
+    "pilot": 32,
+    "draws": 64,
+    "alpha": 1e-3,
+    "smallest_cosine": 1.0,
+    "smallest_cosine_allowed": 0.99,
+    "mean_cosine": 1.0,
+    "mean_cosine_allowed": 0.99,
+    "largest_difference": {},
+    "largest_difference_allowed": {},
+    "angle_original": None,
+    "angle_graph": None,
+    "angle_change_allowed": 1e-3,
+}
+
+
 def _engine(graph_sha256: str, **changes: Any) -> dict[str, Any]:
     """The manifest's entry for the plan, whose content is its own name."""
     return {
@@ -349,7 +369,6 @@ def test_read_bundle_refuses_when_a_plan_is_listed_twice(tmp_path: Path) -> None
         {"builder": "tvm"},
         {"settings": {"workspace_mb": 0}},
         {"settings": {"fast": True}},
-        {"parity_not_run": None},
         {"bytes": -1},
         {"noise_batch": 0},
     ],
@@ -358,6 +377,17 @@ def test_read_bundle_refuses_when_a_plan_is_described_badly(tmp_path: Path, chan
     root = _bundle(tmp_path)
     tiny.edit_manifest(root, lambda manifest: manifest["engines"][0].update(changes))
     assert "is not a valid manifest" in _refusal(root, MANIFEST)
+
+
+@pytest.mark.parametrize("changes", [{"parity": PARITY}, {"parity_not_run": None}])
+def test_read_bundle_refuses_when_a_plan_does_not_say_whether_parity_ran(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    root = _bundle(tmp_path)
+    tiny.edit_manifest(root, lambda manifest: manifest["engines"][0].update(changes))
+    assert f"{PLAN} must have either parity or parity_not_run" in _refusal(root, MANIFEST)
+    tiny.edit_manifest(root, lambda manifest: manifest["engines"][0].update({"parity": PARITY, "parity_not_run": None}))
+    assert read_bundle(root).manifest.engines[0].parity is not None
 
 
 _UNSAFE = [

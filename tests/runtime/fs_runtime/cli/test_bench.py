@@ -64,6 +64,21 @@ def test_bench_prints_tables_when_json_is_not_asked_for(folder: Path) -> None:
     assert "gram or angle-law" in outcome.err
 
 
+def test_bench_measures_a_bundle_with_a_booster_beside_its_encoder_without_one(folder: Path, tmp_path: Path) -> None:
+    tiny.add_clean(tiny.write_bundle(tmp_path / "boosted"))
+    outcome = invoke(cli, "bench", folder / "four", tmp_path / "boosted", *QUICK, "--json")
+    assert outcome.code == 0
+    four, boosted = lines(outcome.out)
+    assert four["clean"] is None
+    assert boosted["clean"]["batch"] == 1
+    assert boosted["clean"]["file"] == str(tmp_path / "boosted" / "clean.onnx")
+    assert "not measured" not in outcome.err
+    console = Console(width=120, file=io.StringIO())
+    console.print(*bench_tables([msgspec.convert(boosted, BenchLine)]))
+    shown = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    assert "without the booster, from the bundle: one draw at batch 1" in shown
+
+
 def test_bench_counts_certificates_when_there_is_a_target(folder: Path) -> None:
     target = ("--radius", "0.05", "--cosine", "0.5", "--many", "2", "--alpha", "0.05")
     outcome = invoke(cli, "bench", folder / "four", *QUICK, *target, "--json")

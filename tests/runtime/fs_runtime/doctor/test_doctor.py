@@ -21,8 +21,8 @@ from fs_runtime.bundle import Bundle, read_bundle
 from fs_runtime.bundle.engines import EngineHost, incompatibility, read_plan
 from fs_runtime.bundle.manifest import Engine, EngineSettings
 from fs_runtime.cli.main import cli
-from fs_runtime.cuda_driver import Driver
-from fs_runtime.doctor import Check, diagnose, diagnosis, nvidia, packages
+from fs_runtime.cuda_driver import Driver, Gpu
+from fs_runtime.doctor import Check, Device, diagnose, diagnosis, nvidia, packages, tensorrt
 from fs_runtime.doctor import bundle as bundle_checks
 from fs_runtime.doctor.bundle import check_engines, check_memory, open_bundle
 from fs_runtime.doctor.noise import check_noise
@@ -233,6 +233,13 @@ def test_check_libraries_want_the_cuda_that_onnx_runtime_was_built_with(
     assert nvidia.needed_cuda() == cuda
 
 
+def test_check_libraries_want_the_cudnn_that_onnx_runtime_was_built_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvidia, "cudnn_version", lambda _: 8)
+    (check,) = (check for check in nvidia.check_libraries(needed=True) if check.id == "cuda.cudnn")
+    assert check.expected == "libcudnn.so.8"
+    assert "install cuDNN 8" in check.remedy
+
+
 def test_check_libraries_tell_the_version_when_a_library_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for CUDA's libraries, by the numbers that they are known to give."""
 
@@ -407,6 +414,37 @@ def test_check_memory_fails_when_the_bundle_does_not_fit(tmp_path: Path, monkeyp
     assert check_memory(large, driver_of("8.9"), on_gpu=True).status == "ok"
     assert check_memory(large, driver_of("8.9"), on_gpu=True, plans=True).status == "failed"
     assert check_memory(manifest, NO_GPU, on_gpu=True).status == "absent"
+
+
+def test_check_memory_fails_only_when_the_bundle_fits_on_no_gpu(tmp_path: Path) -> None:
+    first, second = (Gpu(index, "Test GPU", "8.9", 8 << 30, free) for index, free in ((0, 1 << 10), (1, 6 << 30)))
+    manifest = _bundle(tmp_path).manifest
+
+    def check(*gpus: Gpu) -> Check:
+        return check_memory(manifest, Driver("580.65", "13.0", gpus, ""), on_gpu=True)
+
+    one = check(first, second)
+    assert (one.status, one.actual) == (
+        "ok",
+        "cuda:0 0 MiB free, cuda:1 6144 MiB free: choose one with --device (cuda:1)",
+    )
+    assert (check(first).status, check(first).actual) == ("failed", "cuda:0 0 MiB free")
+    assert (check(second).status, check(second).actual) == ("ok", "cuda:1 6144 MiB free")
+
+
+@pytest.mark.parametrize(
+    ("device", "wanted", "by"), [("cuda", "13", "onnxruntime-gpu"), ("tensorrt", "12", "TensorRT")]
+)
+def test_diagnose_holds_the_driver_against_the_cuda_of_what_runs(
+    monkeypatch: pytest.MonkeyPatch, device: Device, wanted: str, by: str
+) -> None:
+    driver = Driver("470.1", "11.4", driver_of("8.9").gpus, "")
+    installed = [SimpleNamespace(metadata={"Name": name}) for name in ("tensorrt_rtx_cu13", "tensorrt-cu12", "numpy")]
+    monkeypatch.setattr(tensorrt, "distributions", lambda: installed)
+    monkeypatch.setattr(diagnosis, "ask_driver", lambda **_: driver)
+    (check,) = (check for check in diagnose(device=device) if check.id == "driver.cuda")
+    assert (check.status, check.expected) == ("failed", f"CUDA {wanted}, which this {by} is built with")
+    assert f"for CUDA {wanted}, or install one of {by} for CUDA 11" in check.remedy
 
 
 def test_open_bundle_gives_the_readers_reason_and_remedy(tmp_path: Path) -> None:

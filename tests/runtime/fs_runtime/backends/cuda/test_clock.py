@@ -85,6 +85,20 @@ def test_seconds_raise_when_the_gpu_is_lost(fake: FakeCuda) -> None:
     assert not device.clock.stopped
 
 
+@pytest.mark.parametrize("older", [False, True])
+def test_seconds_raise_when_only_a_later_call_shows_that_the_gpu_is_lost(fake: FakeCuda, older: bool) -> None:
+    """The older call tells no reason, and a driver may lack the newer one."""
+    device = CudaDevice(0)
+    if older:
+        fake.lacks.add("cuEventElapsedTime")
+    else:
+        fake.fails["cuEventElapsedTime"] = Status.CUDA_ERROR_NOT_READY
+    fake.fails["cuEventQuery"] = Status.CUDA_ERROR_LAUNCH_FAILED
+    with pytest.raises(DeviceLostError, match=r"was lost in mid-run .cuEventQuery: CUDA_ERROR_LAUNCH_FAILED"):
+        _seconds(device)
+    assert not device.clock.stopped
+
+
 @pytest.mark.skipif(find_spec("cuda") is None or find_spec("cuda.bindings") is None, reason="no cuda-bindings")
 @pytest.mark.skipif(COMPILER is None, reason=NO_COMPILER)
 def test_seconds_are_told_when_the_real_bindings_meet_an_older_driver(tmp_path: Path) -> None:

@@ -17,16 +17,17 @@ from helpers import tiny
 from helpers.fake_cuda import FakeCuda, Status
 
 import fs_runtime
-from fs_runtime.backends import open_backend
+from fs_runtime.backends import Block, open_backend
 from fs_runtime.backends.cuda.backend import CudaBackend
 from fs_runtime.backends.cuda.slot import slots_bytes
-from fs_runtime.backends.onnxruntime import libraries, on_gpu
+from fs_runtime.backends.onnxruntime import libraries, on_gpu, tensorrt
 from fs_runtime.bundle import Graph, read_bundle
 from fs_runtime.cuda_calls import DeviceLostError, DeviceMemoryError
 from fs_runtime.errors import BackendError, BundleError
 
 IMAGES = [tiny.image_array(seed=seed) for seed in range(3)]
 SETTINGS: dict[str, Any] = {"draws": 41, "alpha": 0.05, "pilot": 12, "seed": 5}
+PRECISIONS = ["fp32", "fp16", "bf16", "int8"]
 BACKENDS = ["onnxruntime", "onnxruntime-tensorrt"]
 
 
@@ -139,12 +140,47 @@ def test_open_lets_onnxruntime_capture_when_the_environment_says_so(
     assert {each.get_run_config_entry("gpu_graph_id") for each in session.run_options} == {"1", "2"}
 
 
-def test_open_refuses_fp32_when_tensorrt_would_narrow_it(
-    folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_open_leaves_the_precision_to_the_graph_when_tensorrt_builds_its_engine(
+    gpu: Gpu, tmp_path: Path, precision: str
+) -> None:
+    """A precision that is asked for is no longer the graph's: TensorRT would choose it layer by layer."""
+    gpu()
+    root = tiny.write_bundle(tmp_path, graph={"precision": precision})
+    fs_runtime.load(root, backend="onnxruntime-tensorrt", device="cuda", threads=1).close()
+    (name, options), _ = Session.made[0].providers
+    assert name == "TensorrtExecutionProvider"
+    assert set(options) == {"device_id", "user_compute_stream", "trt_engine_cache_enable"}
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_open_refuses_when_tensorrt_would_narrow_what_is_fp32(
+    gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     fake = gpu()
     monkeypatch.delenv("NVIDIA_TF32_OVERRIDE")
-    with pytest.raises(BackendError, match=r"narrows fp32 to TF32.*NVIDIA_TF32_OVERRIDE=0.*--backend onnxruntime"):
+    root = tiny.write_bundle(tmp_path, graph={"precision": precision})
+    with pytest.raises(BackendError, match=r"fp32 in model.onnx to TF32.*NVIDIA_TF32_OVERRIDE=0.*--backend"):
+        fs_runtime.load(root, backend="onnxruntime-tensorrt", device="cuda", threads=1)
+    assert fake.left == 0
+
+
+def test_open_refuses_when_tensorrts_provider_is_to_capture(
+    folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = gpu()
+    monkeypatch.setenv("FS_CUDA_GRAPH", "1")
+    with pytest.raises(BackendError, match=r"^FS_CUDA_GRAPH=1 is for the other backends.*set it to 0, unset it"):
+        fs_runtime.load(folder / "pooled1", backend="onnxruntime-tensorrt", device="cuda", threads=1)
+    assert fake.left == 0
+
+
+def test_open_refuses_when_onnx_runtime_is_built_with_a_tensorrt_that_chooses_precisions(
+    folder: Path, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = gpu()
+    monkeypatch.setattr(tensorrt, "named_version", lambda *_: 8)
+    with pytest.raises(BackendError, match=r"is built with TensorRT 8, .*install one that is built with TensorRT 10"):
         fs_runtime.load(folder / "pooled1", backend="onnxruntime-tensorrt", device="cuda", threads=1)
     assert fake.left == 0
 
@@ -156,6 +192,23 @@ def test_replay_allows_rounding_when_the_engine_was_built_at_opening(folder: Pat
         again = encoder.replay(certificate, IMAGES[0])
     assert again.equal
     assert not again.same_backend
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_close_waits_for_the_blocks_that_nobody_waited_for(folder: Path, gpu: Gpu, backend: str) -> None:
+    fake = gpu()  # which asserts it
+    with fs_runtime.load(folder / "pooled1", backend=backend, device="cuda", threads=1) as encoder:
+        for _ in encoder.certify_many(IMAGES, **SETTINGS):
+            break
+        block = Block(
+            np.zeros((1, 3, 8, 8), np.float32),
+            np.zeros((4, 3, 8, 8), np.float32),
+            np.zeros((1, 6), np.float32),
+            np.zeros(4, np.int64),
+        )
+        encoder.backend.start(block)
+        assert fake.busy
+    assert fake.left == 0
 
 
 # ---- what cannot be opened, or breaks
@@ -250,11 +303,11 @@ def test_open_says_what_is_free_when_the_weights_do_not_fit(folder: Path, gpu: G
     ("said", "kind", "message"),
     [
         (
-            "[E] BFCArena: Failed to allocate memory for requested buffer of size 99",
+            "[E] BFCArena: Failed to allocate memory for requested buffer of size 99614720",
             DeviceMemoryError,
-            "--noise-batch, say 2",
+            r"ended when 95.0 MiB more were asked for .*--noise-batch .try 2.",
         ),
-        ("CUDA failure 2: out of memory ; GPU=0", DeviceMemoryError, "needs more than the 256 MiB"),
+        ("CUDA failure 2: out of memory ; GPU=0", DeviceMemoryError, r"ended .CUDA.*; 256 MiB were free before"),
         (
             "Non-zero status code",
             BackendError,
@@ -296,7 +349,7 @@ def _raising(error: Exception) -> Callable[..., Any]:
             BackendError,
             r"cannot run .*model.onnx .bf16. on the GPU: .*Conv.11. node 'patches'; build a plan",
         ),
-        ("cannot load: CUDA failure 2: out of memory", DeviceMemoryError, "needs more than the 256 MiB"),
+        ("cannot load: CUDA failure 2: out of memory", DeviceMemoryError, "256 MiB were free before anything"),
         ("cannot load: protobuf parsing failed", BundleError, "protobuf parsing failed"),
     ],
 )

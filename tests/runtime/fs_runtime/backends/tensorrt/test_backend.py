@@ -196,6 +196,22 @@ def test_close_frees_everything(folder: Path, gpu: Gpu, device: str) -> None:
     assert fake.current == []
 
 
+def test_close_waits_for_the_blocks_that_nobody_waited_for(folder: Path, gpu: Gpu) -> None:
+    fake = gpu()  # which asserts it
+    with fs_runtime.load(folder / "pooled1", backend="tensorrt", device="cuda", threads=1) as encoder:
+        for _ in encoder.certify_many(IMAGES, **SETTINGS):
+            break
+        block = Block(
+            np.zeros((1, 3, 8, 8), np.float32),
+            np.zeros((4, 3, 8, 8), np.float32),
+            np.zeros((1, 6), np.float32),
+            np.zeros(4, np.int64),
+        )
+        encoder.backend.start(block)
+        assert fake.busy
+    assert fake.left == 0
+
+
 def test_open_frees_everything_when_it_fails(folder: Path, gpu: Gpu, tmp_path: Path) -> None:
     root = tiny.write_bundle(tmp_path)
     fake_tensorrt.add_plan(root, b"no plan at all")
@@ -369,6 +385,16 @@ def test_open_says_what_is_needed_free_and_would_fit_when_memory_is_short(gpu: G
     gpu(memory=plan + (4 << 20))
     with opened(smallest) as encoder:
         encoder.certify(tiny.image_array(side=64), **SETTINGS, reference="clean")
+
+
+def test_open_names_the_hosts_memory_when_that_is_what_is_short(folder: Path, gpu: Gpu) -> None:
+    fake = gpu()
+    fake.fails["cuMemHostAlloc"] = Status.CUDA_ERROR_OUT_OF_MEMORY
+    with pytest.raises(DeviceMemoryError, match=r"MiB of page-locked memory of this machine \(not of cuda:0") as caught:
+        opened(folder / "pooled1")
+    assert "has not enough free memory" not in str(caught.value)
+    assert "ulimit -l" in str(caught.value)
+    assert fake.left == 0
 
 
 def test_open_says_so_when_not_even_one_draw_fits(gpu: Gpu, tmp_path: Path) -> None:
