@@ -87,6 +87,27 @@ def test_build_makes_a_plan_when_the_family_is_exported(
     assert (bundle / engine.file).stat().st_size > 10_000
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("tensorrt_rtx") is None, reason="needs tensorrt-rtx")
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
+def test_build_makes_a_plan_when_the_family_is_exported_in_bf16(tmp_path: Path, case: Case) -> None:
+    """As above, of an export of its own: bf16 has another ONNX opset."""
+    folder = families.save(case, tmp_path / "model")
+    bundle = export_bundle(
+        f"{folder}{case.part}",
+        sigma=0.1,
+        noise_batch=4,
+        output=tmp_path / "bundle",
+        precision="bf16",
+        tap=case.exported,
+        image_size=case.size,
+        threads=1,
+    ).path
+    [engine] = build_engines(bundle, BuildRequest("tensorrt-rtx", ("8.9",), threads=1)).engines
+    assert (engine.precision_observed, engine.compute_capability) == ("bf16", "8.9")
+    assert (bundle / engine.file).stat().st_size > 10_000
+
+
 def half_of(bundle: Path, target: Path) -> Path:
     """The same bundle with its encoder in fp16, as an export of that precision writes it."""
     half = tiny_torch.copy_of(bundle, target)
