@@ -33,6 +33,7 @@ import fs_runtime
 from fs_models.encoders import LoadRequest, load_encoder
 from fs_models.gsb import read_checkpoint
 from fs_models.gsb.shipped import find_folder
+from fs_runtime.rounding import rounded_down
 
 ALPHA, NOISE_BATCH = 1e-3, 32
 SHARES = {"sigma/4": 0.25, "sigma/2": 0.5, "sigma": 1.0}
@@ -68,7 +69,8 @@ def table_of(systems: list[dict[str, Any]], draws: int) -> Table:
     table.caption = f"{draws} draws, alpha {ALPHA:g}; median (quartiles)"
     for system in systems:
         cells = [
-            f"{found['median']:.3f} ({found['lower_quartile']:.2f} to {found['upper_quartile']:.2f})"
+            f"{rounded_down(found['median'])} ({rounded_down(found['lower_quartile'], 2)} to "
+            f"{rounded_down(found['upper_quartile'], 2)})"
             for found in system["cosine"].values()
         ]
         table.add_row(f"{system['sigma']:g}", system["system"], f"{system['score']:.3f}", *cells)
@@ -102,7 +104,8 @@ def main(
     met = all(each["cosine"][TARGET]["median"] >= LEAST_COSINE for each in judged)
     for each in judged:
         median = each["cosine"][TARGET]["median"]
-        console.print(f"{BOOSTED} at {TARGET} of {TARGET_SIGMA:g}: {median:.3f} (>= {LEAST_COSINE:g}) {verdict(met)}")
+        said = f"{BOOSTED} at {TARGET} of {TARGET_SIGMA:g}: {rounded_down(median)} (>= {LEAST_COSINE:g})"
+        console.print(said, verdict(met))
     setting = {"model": MODEL, "alpha": ALPHA, "noise_batch": NOISE_BATCH, "target": LEAST_COSINE}
     write_results("clean_certificates", {"options": options(), "setting": setting, "met": met, "systems": systems})
     sys.exit(not met)
