@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-@pytest.mark.parametrize("name", ["gsb", "booster_speed", "clean_certificates"])
+@pytest.mark.parametrize("name", ["gsb", "evaluation", "booster_speed", "clean_certificates"])
 def test_results_are_of_the_shipped_booster(name: str) -> None:
     shipped = choose_booster("default", load_encoder(LoadRequest("efficientnet-lite0")), 0.25)
     assert shipped.sha256 is not None
