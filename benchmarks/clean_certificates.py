@@ -46,14 +46,15 @@ def certified(bundle: Path, chosen: list[Path], *, draws: int, seed: int, thread
     rows = []
     with fs_runtime.load(bundle, threads=threads) as encoder, progress_bar() as bar:
         manifest = encoder.manifest
-        task = bar.add_task(BARE if manifest.gsb is None else BOOSTED, total=len(chosen))
+        system = BARE if manifest.gsb is None else BOOSTED
+        task = bar.add_task(system, total=len(chosen))
         for photo in chosen:
             found = encoder.certify(photo, draws=draws, alpha=ALPHA, reference="clean", seed=seed)
             cosines = {name: found.cosine(share * manifest.sigma) for name, share in SHARES.items()}
             rows.append({"photo": photo.name, "score": found.score.estimate, "cosine": cosines})
             bar.advance(task)
     return {
-        "system": BARE if manifest.gsb is None else BOOSTED,
+        "system": system,
         "sigma": manifest.sigma,
         "gsb_sha256": None if manifest.gsb is None else manifest.gsb.sha256,
         "score": float(np.mean([row["score"] for row in rows])),

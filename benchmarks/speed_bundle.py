@@ -4,7 +4,6 @@ The gate runs whole noise batches of the original on the CPU, which for a large 
 than the measurement; of random weights it would show nothing. Such a bundle says in its manifest that it has no parity.
 """
 
-import hashlib
 from pathlib import Path
 from typing import get_args
 
@@ -16,11 +15,10 @@ from fs_exporters.pipeline import GRAPH, draft_manifest, stated_graph
 from fs_exporters.tensorrt.capability import target_capabilities
 from fs_exporters.tensorrt.library import Target, open_library
 from fs_exporters.tensorrt.network import parse_network
-from fs_exporters.tensorrt.observed import observed_precision
-from fs_exporters.tensorrt.plan import build_plan
+from fs_exporters.tensorrt.plan import build_plan, stated_engine
 from fs_models.encoders import EncoderAdapter
 from fs_models.gsb import no_booster
-from fs_runtime.bundle import MANIFEST, Engine, read_bundle
+from fs_runtime.bundle import MANIFEST, read_bundle
 from fs_runtime.bundle.manifest import EngineSettings, Precision
 from fs_runtime.cuda_driver import Driver, ask_driver
 from fs_runtime.environment import default_threads
@@ -59,18 +57,10 @@ def add_plan(folder: Path, target: Target, number: int, *, driver: Driver | None
     file = f"engines/{target}/model.plan"
     (folder / file).parent.mkdir(parents=True)
     (folder / file).write_bytes(plan)
-    engine = Engine(
-        file=file,
-        sha256=hashlib.sha256(plan).hexdigest(),
-        bytes=len(plan),
-        builder=library.target,
-        version=library.version,
-        graph_sha256=graph.sha256,
-        precision_requested=graph.precision,
-        precision_observed=observed_precision(parsed.network).precision,
-        compute_capability=capability,
-        noise_batch=bundle.manifest.noise_batch,
-        settings=settings,
+    engine = msgspec.structs.replace(
+        stated_engine(
+            library, parsed, plan, settings, bundle=bundle, graph=graph, file=file, compute_capability=capability
+        ),
         parity_not_run="built for speed alone",
     )
     (folder / MANIFEST).write_bytes(msgspec.json.encode(msgspec.structs.replace(bundle.manifest, engines=(engine,))))

@@ -14,6 +14,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from scipy import special
 
+from fs_runtime.backends import Block
 from fs_runtime.bundle import MANIFEST, Manifest
 from fs_runtime.bundle.files import digest
 from fs_runtime.bundle.manifest import Booster, Graph, Source
@@ -318,6 +319,16 @@ def add_prototypes(folder: Path, known: Prototypes) -> None:
 def image_array(*, side: int = 8, seed: int = 0) -> npt.NDArray[np.uint8]:
     """A uint8 image [side, side, 3]."""
     return np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+
+def empty_block() -> Block:
+    """A block of zeros for the bundle that :func:`write_bundle` writes by default."""
+    return Block(
+        np.zeros((1, 3, 8, 8), np.float32),
+        np.zeros((4, 3, 8, 8), np.float32),
+        np.zeros((1, 6), np.float32),
+        np.zeros(4, np.int64),
+    )
 
 
 def _weights(side: int, dimension: int) -> npt.NDArray[np.float32]:

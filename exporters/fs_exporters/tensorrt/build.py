@@ -1,6 +1,5 @@
 """The whole way from a bundle's graph to plans in that bundle."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +11,12 @@ from fs_exporters.parity import ParityError
 from fs_exporters.pipeline import parity_line
 from fs_exporters.stage import Stage, Watch
 from fs_exporters.tensorrt.capability import target_capabilities
-from fs_exporters.tensorrt.gate import check_ready, plan_parity, why_not_run
+from fs_exporters.tensorrt.gate import check_ready, plan_parity, why_not_compared
 from fs_exporters.tensorrt.library import BuilderLibrary, Target, open_library, telling_errors
 from fs_exporters.tensorrt.network import ParsedNetwork, parse_network
 from fs_exporters.tensorrt.observed import observed_precision
-from fs_exporters.tensorrt.plan import build_plan
+from fs_exporters.tensorrt.plan import build_plan, stated_engine
 from fs_runtime.bundle import MANIFEST, Bundle, Engine, read_bundle
-from fs_runtime.bundle.engines import EngineHost, incompatibility
 from fs_runtime.bundle.manifest import EngineSettings, Graph, Precision
 from fs_runtime.cuda_driver import Driver, ask_driver
 from fs_runtime.environment import default_threads
@@ -147,20 +145,17 @@ class _Workshop:
             write_together({path: plan})
             notes.detail = f"for compute capability {compute_capability}"
             notes.path, notes.bytes = Path(file), len(plan)
-        engine = Engine(
+        engine = stated_engine(
+            library,
+            parsed,
+            plan,
+            self.settings,
+            bundle=bundle,
+            graph=graph,
             file=file,
-            sha256=hashlib.sha256(plan).hexdigest(),
-            bytes=len(plan),
-            builder=library.target,
-            version=library.version,
-            graph_sha256=graph.sha256,
-            precision_requested=graph.precision,
-            precision_observed=observed_precision(parsed.network).precision,
             compute_capability=compute_capability,
-            noise_batch=bundle.manifest.noise_batch,
-            settings=self.settings,
         )
-        reason = self._why_not_run(graph, engine)
+        reason = why_not_compared(graph, engine, self.driver, library.version)
         with self.watch.step("parity") as notes:
             notes.path = Path(file)
             if reason is not None:
@@ -182,14 +177,6 @@ class _Workshop:
                 f"{self.library.name} does not take: for a plan export with --precision fp16 or bf16, or serve this "
                 "bundle with ONNX Runtime on a CPU"
             ) from error
-
-    def _why_not_run(self, graph: Graph, engine: Engine) -> str | None:
-        """Why a plan cannot be held against its graph here; None if it can."""
-        reason = why_not_run(graph, self.driver)
-        if reason is not None:
-            return reason
-        here = self.driver.gpus[0].compute_capability
-        return incompatibility(engine, EngineHost(self.library.target, self.library.version, here))
 
 
 def _add_engines(

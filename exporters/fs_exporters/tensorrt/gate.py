@@ -14,6 +14,7 @@ from fs_exporters.parity.thresholds import THRESHOLDS
 from fs_runtime.backends import Backend, Block, find_backend
 from fs_runtime.backends.tensorrt.backend import TensorRtBackend
 from fs_runtime.bundle import Bundle, Engine
+from fs_runtime.bundle.engines import EngineHost, incompatibility
 from fs_runtime.bundle.manifest import Graph, Parity, Precision
 from fs_runtime.cuda_calls import load_driver
 from fs_runtime.cuda_driver import Driver
@@ -35,6 +36,14 @@ def why_not_run(graph: Graph, driver: Driver) -> str | None:
     if graph.precision not in THRESHOLDS or graph.precision == "bf16":
         return f"no {graph.precision} graph to compare with runs in ONNX Runtime on the CPU"
     return None
+
+
+def why_not_compared(graph: Graph, engine: Engine, driver: Driver, version: str) -> str | None:
+    """Why a plan cannot be held against its graph here, by the builder's library of that version; None if it can."""
+    reason = why_not_run(graph, driver)
+    if reason is not None:
+        return reason
+    return incompatibility(engine, EngineHost(engine.builder, version, driver.gpus[0].compute_capability))
 
 
 def check_ready(graph: Graph, compute_capabilities: Iterable[str], driver: Driver) -> None:

@@ -1,10 +1,13 @@
-"""From a network to the bytes of a plan."""
+"""From a network to the bytes of a plan, and what a manifest says of it."""
 
+import hashlib
 from typing import Any
 
 from fs_exporters.tensorrt.library import BuilderLibrary, errors_of
 from fs_exporters.tensorrt.network import ParsedNetwork
-from fs_runtime.bundle.manifest import EngineSettings
+from fs_exporters.tensorrt.observed import observed_precision
+from fs_runtime.bundle import Bundle, Engine
+from fs_runtime.bundle.manifest import EngineSettings, Graph
 from fs_runtime.errors import BackendError
 
 
@@ -44,6 +47,44 @@ def build_plan(
                 "--compute-capability or a larger --workspace, or serve the bundle with ONNX Runtime"
             ) from error
     return bytes(plan)
+
+
+def stated_engine(
+    library: BuilderLibrary,
+    parsed: ParsedNetwork,
+    plan: bytes,
+    settings: EngineSettings,
+    *,
+    bundle: Bundle,
+    graph: Graph,
+    file: str,
+    compute_capability: str,
+) -> Engine:
+    """A plan as the manifest lists it, not yet judged: neither parity nor why there is none.
+
+    Args:
+        library: what built it.
+        parsed: the network that it is of.
+        plan: its bytes.
+        settings: of the builder.
+        bundle: that it belongs to.
+        graph: of that bundle, which the network was parsed from.
+        file: where the plan lies, relative to the bundle.
+        compute_capability: of the GPUs it runs on.
+    """
+    return Engine(
+        file=file,
+        sha256=hashlib.sha256(plan).hexdigest(),
+        bytes=len(plan),
+        builder=library.target,
+        version=library.version,
+        graph_sha256=graph.sha256,
+        precision_requested=graph.precision,
+        precision_observed=observed_precision(parsed.network).precision,
+        compute_capability=compute_capability,
+        noise_batch=bundle.manifest.noise_batch,
+        settings=settings,
+    )
 
 
 def _config(library: BuilderLibrary, parsed: ParsedNetwork, settings: EngineSettings, compute_capability: str) -> Any:

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from fs_exporters.tensorrt.gate import plan_parity, why_not_run
+from fs_exporters.tensorrt.gate import plan_parity, why_not_compared
 from fs_runtime.backends.tensorrt.library import open_library
 from fs_runtime.bundle import Bundle, Engine
-from fs_runtime.bundle.engines import EngineHost, incompatibility
 from fs_runtime.bundle.manifest import Parity
 from fs_runtime.cuda_driver import Driver
 
@@ -42,16 +41,10 @@ def verify_engines(bundle: Bundle, driver: Driver, *, threads: int) -> tuple[Eng
 
 def _verify(bundle: Bundle, engine: Engine, driver: Driver, threads: int) -> EngineVerdict:
     graph = bundle.graph("smoothed")
-    reason = why_not_run(graph, driver)
-    if reason is not None:
-        return EngineVerdict(engine, None, reason)
-    here = driver.gpus[0].compute_capability
     # A plan for another GPU needs no TensorRT to say so.
-    reason = incompatibility(engine, EngineHost(engine.builder, engine.version, here))
-    if reason is not None:
-        return EngineVerdict(engine, None, reason)
-    library = open_library(engine.builder)
-    reason = incompatibility(engine, EngineHost(engine.builder, library.version, here))
+    reason = why_not_compared(graph, engine, driver, engine.version)
+    if reason is None:
+        reason = why_not_compared(graph, engine, driver, open_library(engine.builder).version)
     if reason is not None:
         return EngineVerdict(engine, None, reason)
     return EngineVerdict(engine, plan_parity(bundle, graph, engine, threads=threads), None)

@@ -17,7 +17,7 @@ from helpers import tiny
 from helpers.fake_cuda import FakeCuda, Status
 
 import fs_runtime
-from fs_runtime.backends import Block, open_backend
+from fs_runtime.backends import open_backend
 from fs_runtime.backends.cuda.backend import CudaBackend
 from fs_runtime.backends.cuda.slot import slots_bytes
 from fs_runtime.backends.onnxruntime import libraries, on_gpu, tensorrt
@@ -200,13 +200,7 @@ def test_close_waits_for_the_blocks_that_nobody_waited_for(folder: Path, gpu: Gp
     with fs_runtime.load(folder / "pooled1", backend=backend, device="cuda", threads=1) as encoder:
         for _ in encoder.certify_many(IMAGES, **SETTINGS):
             break
-        block = Block(
-            np.zeros((1, 3, 8, 8), np.float32),
-            np.zeros((4, 3, 8, 8), np.float32),
-            np.zeros((1, 6), np.float32),
-            np.zeros(4, np.int64),
-        )
-        encoder.backend.start(block)
+        encoder.backend.start(tiny.empty_block())
         assert fake.busy
     assert fake.left == 0
 

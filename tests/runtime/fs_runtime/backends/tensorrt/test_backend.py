@@ -173,9 +173,7 @@ def test_run_takes_noise_of_the_callers_own_when_other_noise_was_made_ahead(fold
 def test_result_is_refused_when_a_later_block_has_overwritten_it(folder: Path, gpu: Gpu) -> None:
     gpu()
     bundle = read_bundle(folder / "pooled1")
-    block = Block(
-        *(np.zeros(shape, np.float32) for shape in ((1, 3, 8, 8), (4, 3, 8, 8), (1, 6))), np.zeros(4, np.int64)
-    )
+    block = tiny.empty_block()
     with open_backend("tensorrt", bundle, bundle.graph("smoothed"), device="cuda", threads=1) as backend:
         first = backend.start(block)
         backend.start(block)
@@ -201,13 +199,7 @@ def test_close_waits_for_the_blocks_that_nobody_waited_for(folder: Path, gpu: Gp
     with fs_runtime.load(folder / "pooled1", backend="tensorrt", device="cuda", threads=1) as encoder:
         for _ in encoder.certify_many(IMAGES, **SETTINGS):
             break
-        block = Block(
-            np.zeros((1, 3, 8, 8), np.float32),
-            np.zeros((4, 3, 8, 8), np.float32),
-            np.zeros((1, 6), np.float32),
-            np.zeros(4, np.int64),
-        )
-        encoder.backend.start(block)
+        encoder.backend.start(tiny.empty_block())
         assert fake.busy
     assert fake.left == 0
 
